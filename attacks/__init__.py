@@ -1,0 +1,1 @@
+"""Re-identification attacks on released vectors: exact ranks, metrics, intervals."""

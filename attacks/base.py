@@ -1,0 +1,70 @@
+"""What every re-identification attack must do.
+
+Shape letters: n probes, g gallery users, m gallery events, d dimensions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.ranking import Ranks, exact_ranks
+
+Metric = Literal["cosine", "euclidean", "dot"]
+
+
+class Attack(ABC):
+    """Names the gallery user behind each probe, by ranking all gallery users.
+
+    The adversary holds the gallery: vectors released under known users. It sees probe vectors
+    without names, has no prior on who is behind a probe (uniform over the gallery), and learns
+    its own parameters from gallery data alone.
+    """
+
+    metric: ClassVar[Metric] = "cosine"
+
+    def fit(
+        self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
+    ) -> None:
+        """Learn from the gallery's own events; the plain attacks have nothing to learn.
+
+        Parameters
+        ----------
+        vectors : (m, d)
+            Released vectors of the gallery events.
+        user_row : (m,)
+            Gallery row of the user behind each.
+        rng
+            Source of all randomness of the attack.
+        """
+
+    def embed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map vectors ``(n, d)`` to the space where ``metric`` is computed, ``(n, d')``."""
+        return vectors
+
+    def ranks(
+        self,
+        probe: NDArray[np.float32],
+        gallery: NDArray[np.float32],
+        true_row: NDArray[np.int64],
+    ) -> Ranks:
+        """Exact rank of the true user of every probe.
+
+        Parameters
+        ----------
+        probe : (n, d)
+            Released vectors to name.
+        gallery : (g, d)
+            One released vector per known user.
+        true_row : (n,)
+            Gallery row of the probe's user; -1 when the user is not in the gallery.
+
+        Returns
+        -------
+        Ranks
+            How many gallery users beat, and how many tie with, the true one.
+        """
+        return exact_ranks(self.embed(probe), self.embed(gallery), true_row, metric=self.metric)

@@ -1,0 +1,1 @@
+"""What the owner of the vectors can do before releasing them."""

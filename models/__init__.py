@@ -1,0 +1,1 @@
+"""Engagement models: score an event, and expose the vector that would be released."""

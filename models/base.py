@@ -1,0 +1,96 @@
+"""What every engagement model must do, and the batch it reads.
+
+Shape letters: U distinct histories, B events, A aggregates, T = 50 history steps,
+C continuous columns, L labels, D dimensions of the representation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_CATEGORIES = 32
+"""Rows of the category table: the 31 most frequent in train, and 0 for unknown."""
+
+NUM_TYPES = 16
+"""Rows of the item-type table: 15 and 0 for unknown."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """U distinct histories that serve B events: a history is stored, and encoded, once.
+
+    Attributes
+    ----------
+    aggregates : (U, 27)
+        Standardized history statistics; the first 21 are the basic ones.
+    sequence : (U, 50, 2)
+        Standardized channels of the last 50 history events, left-aligned.
+    mask : (U, 50)
+        True where a history step exists.
+    user_row : (B,)
+        Row of the event's history in the three arrays above.
+    categorical : (B, 2)
+        Category id in [0, 32) and item-type id in [0, 16); 0 is unknown.
+    continuous : (B, 8)
+        Standardized: sin and cos of the local hour, device, log hours since publication, premium,
+        log1p body, title and subtitle length. The first 5 are the basic ones.
+    labels : (B, L)
+        0 or 1; label 0 is ``engaged``.
+    """
+
+    aggregates: NDArray[np.float32]
+    sequence: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    user_row: NDArray[np.int64]
+    categorical: NDArray[np.int64]
+    continuous: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+
+class Model(ABC):
+    """Scores engagement and exposes the user representation it would release.
+
+    A subclass's keyword-only constructor is its schema in the suite file. What a model reads is
+    data, so that the releases ``raw`` and ``context_only`` are what this very model saw.
+    """
+
+    num_aggregates: ClassVar[int] = 27
+    """Leading columns of ``Batch.aggregates`` that the model reads."""
+
+    uses_sequence: ClassVar[bool] = False
+    """Whether the model reads ``Batch.sequence``."""
+
+    num_continuous: ClassVar[int] = 8
+    """Leading columns of ``Batch.continuous`` that the model reads."""
+
+    num_labels: ClassVar[int] = 1
+    """Labels scored: the first ``num_labels`` columns of ``Batch.labels``."""
+
+    space: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Tuning space as plain data: ``{"dropout": ("uniform", 0.0, 0.5)}``."""
+
+    @abstractmethod
+    def score(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits of the labels, ``(B, num_labels)``."""
+
+    @abstractmethod
+    def represent(self, batch: Batch) -> NDArray[np.float32]:
+        """Vectors as they would be released, ``(B, D)``."""
+
+    @abstractmethod
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything learned, as plain arrays; never a pickle."""
+
+    @abstractmethod
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take over what ``state`` returned from a model built with the same parameters."""
+
+    @property
+    @abstractmethod
+    def num_parameters(self) -> int:
+        """Learned numbers."""

@@ -1,0 +1,1 @@
+"""Engagement logs in their native files, read into the canonical tables."""

@@ -1,0 +1,1 @@
+"""Which events are gallery and which are probes, and what that proves."""
