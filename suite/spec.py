@@ -1,0 +1,188 @@
+"""The suite file as typed data: what is trained, released, cut, defended and attacked."""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from suite.registry import first_line, nearest
+
+RECIPES = Path(__file__).parent / "recipes"
+
+Release = Literal["model", "raw", "context_only"]
+
+
+class Part(BaseModel):
+    """A dataset, model, protocol, defense or attack: ``name`` or ``name: {parameters}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"name": given}
+        if isinstance(given, dict) and len(given) == 1 and "name" not in given:
+            ((name, parameters),) = given.items()
+            return {"name": name, "parameters": parameters or {}}
+        return given
+
+
+class Training(BaseModel):
+    """How torch models are fitted. Source of the defaults: the project's seed document D0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(30, ge=1)
+    patience: int = Field(7, ge=1, description="epochs without a better validation AUC")
+    batch_size: int = Field(512, ge=1, description="events of a global batch")
+    user_cap: int = Field(64, ge=1, description="events of one user in a batch")
+    learning_rate: float = Field(8e-4, gt=0, description="peak of the one-cycle schedule")
+    pct_start: float = Field(0.3, gt=0, lt=1)
+    weight_decay: float = Field(3e-4, ge=0)
+
+
+class Compute(BaseModel):
+    """Where things run; no figure depends on it, so no digest contains it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: int = Field(1, ge=1, description="training workers of one model")
+    cpus_per_worker: int = Field(1, ge=1)
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class Cell(NamedTuple):
+    """One point of the product; one row of the leaderboard."""
+
+    dataset: Part
+    model: Part
+    seed: int
+    release: Release
+    protocol: Part
+    defense: Part
+    attack: Part
+
+
+class Suite(BaseModel):
+    """Datasets x models x seeds x releases x protocols x defenses x attacks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    about: str = ""
+    seeds: list[int] = Field([0], min_length=1)
+    datasets: list[Part] = Field(min_length=1)
+    holdout_users: float = Field(0.2, ge=0, lt=1)
+    training: Training = Training()
+    compute: Compute = Compute()
+    models: list[Part] = Field(min_length=1)
+    releases: list[Release] = Field(["model"], min_length=1)
+    protocols: list[Part] = Field(min_length=1)
+    defenses: list[Part] = Field([Part(name="none")], min_length=1)
+    attacks: list[Part] = Field(min_length=1)
+    bootstrap: int = Field(10_000, ge=100, description="replicates of the user bootstrap")
+
+    def cells(self) -> list[Cell]:
+        """Every cell, in the order of the file."""
+        axes = (
+            self.datasets,
+            self.models,
+            self.seeds,
+            self.releases,
+            self.protocols,
+            self.defenses,
+            self.attacks,
+        )
+        return [Cell(*point) for point in product(*axes)]
+
+
+def label(part: Part, among: list[Part]) -> str:
+    """Name of a part in the leaderboard; parameters appear where the name alone is not unique."""
+    twins = [other.parameters for other in among if other.name == part.name]
+    keys = sorted({key for twin in twins for key in twin})
+    telling = [k for k in keys if any(t.get(k) != twins[0].get(k) for t in twins)]
+    shown = ",".join(f"{k}={part.parameters[k]}" for k in telling if k in part.parameters)
+    return f"{part.name}({shown})" if shown else part.name
+
+
+def recipes() -> dict[str, Path]:
+    """Suite files that come with the package, by name."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
+
+
+def load(name: str, overrides: list[str] | None = None) -> Suite:
+    """Read a suite by the name of a recipe or the path of a file.
+
+    Parameters
+    ----------
+    name
+        ``quick``, or ``path/to/suite.yaml``.
+    overrides
+        ``key=value`` with a dotted key, such as ``training.epochs=2`` or
+        ``datasets.0.synthetic.users=500``; the value is YAML.
+
+    Returns
+    -------
+    Suite
+        Checked, except for the parts, which check themselves when they are made.
+
+    Raises
+    ------
+    ValueError
+        One line: the file and key, what was found, what is allowed.
+    """
+    path = recipes().get(name, Path(name))
+    if not path.is_file():
+        msg = f"no suite {name!r}: it is neither a file nor one of {nearest(name, recipes())}"
+        raise ValueError(msg)
+    try:
+        content = yaml.safe_load(_expand(path))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: found {type(content).__name__}, allowed: a mapping of keys")
+    for override in overrides or []:
+        _override(content, override)
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        raise ValueError(f"{path.name}: {first_line(error, list(Suite.model_fields))}") from None
+
+
+def _expand(path: Path) -> str:
+    """Text of the file with ``${VARIABLE}`` replaced from the environment."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            msg = f"{path.name}: {match[0]} is not set; it names the folder of the data"
+            raise ValueError(msg)
+        return os.environ[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, path.read_text(encoding="utf-8"))
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--set {override}: found no '=', allowed: key=value")
+    *path, last = key.split(".")
+    node: Any = content
+    try:
+        for step in path:
+            node = node[int(step)] if isinstance(node, list) else node.setdefault(step, {})
+        if isinstance(node, list):
+            node[int(last)] = yaml.safe_load(value)
+        else:
+            node[last] = yaml.safe_load(value)
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise ValueError(f"--set {override}: there is no {key!r} in the suite file") from None

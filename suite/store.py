@@ -1,0 +1,94 @@
+"""Content-addressed results of steps: written once, under a temporary name, marker last."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+MARKER = "done.json"
+
+
+class Store:
+    """Folders of finished results below a path or an fsspec URI.
+
+    A result is ``<root>/<kind>/<digest>/`` and counts only once its marker is there, so a killed
+    writer leaves nothing that could be taken for a result.
+
+    Parameters
+    ----------
+    url
+        A folder, or a URI such as ``s3://bucket/prefix``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.fs, root = fsspec.core.url_to_fs(url)
+        self.root = root.rstrip("/")
+        self.url = url
+        self.is_local = "file" in self.fs.protocol
+
+    def has(self, kind: str, digest: str) -> bool:
+        """Whether the result is finished."""
+        return bool(self.fs.exists(f"{self._at(kind, digest)}/{MARKER}"))
+
+    def marker(self, kind: str, digest: str) -> dict[str, Any]:
+        """Read what was noted when the result was finished, such as its seconds."""
+        noted: dict[str, Any] = json.loads(self.fs.cat(f"{self._at(kind, digest)}/{MARKER}"))
+        return noted
+
+    def path(self, kind: str, digest: str) -> Path:
+        """Local folder of a finished result; one in an object store is copied here first."""
+        at = self._at(kind, digest)
+        if self.is_local:
+            return Path(at)
+        cache = Path(tempfile.gettempdir()) / "latentprint" / kind / digest
+        if not (cache / MARKER).exists():
+            partial = cache.with_name(f"{digest}.{uuid.uuid4().hex}")
+            self.fs.get(at, str(partial), recursive=True)
+            if cache.exists():
+                shutil.rmtree(partial)
+            else:
+                partial.rename(cache)
+        return cache
+
+    @contextmanager
+    def writing(self, kind: str, digest: str, note: dict[str, Any]) -> Iterator[Path]:
+        """Give a temporary folder; make it the result when the block ends without an error.
+
+        Parameters
+        ----------
+        kind, digest
+            Where the result will stand.
+        note
+            Content of the marker, read after the block: the caller may fill it inside.
+        """
+        at = self._at(kind, digest)
+        self.discard(kind, digest)
+        near = f"{self.root}/{kind}"
+        if self.is_local:
+            Path(near).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f"{digest}.", dir=near if self.is_local else None, ignore_cleanup_errors=True
+        ) as folder:
+            yield Path(folder)
+            if self.is_local:
+                (Path(folder) / MARKER).write_text(json.dumps(note))
+                Path(folder).rename(at)
+            else:
+                self.fs.put(f"{folder}/", f"{at}/", recursive=True)
+                self.fs.pipe(f"{at}/{MARKER}", json.dumps(note).encode())
+
+    def discard(self, kind: str, digest: str) -> None:
+        """Remove a result, and what killed writers of it left behind."""
+        for left in self.fs.glob(f"{self._at(kind, digest)}*"):
+            self.fs.rm(left, recursive=True)
+
+    def _at(self, kind: str, digest: str) -> str:
+        return f"{self.root}/{kind}/{digest}"
