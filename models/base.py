@@ -94,3 +94,30 @@ class Model(ABC):
     @abstractmethod
     def num_parameters(self) -> int:
         """Learned numbers."""
+
+
+class Estimator(Model):
+    """A model that fits itself, without the gradient loop of the torch networks.
+
+    Like them it weights each positive by w = negatives / positives of train, so that for every
+    model the probability of engagement is sigmoid(logit - ln w).
+    """
+
+    @abstractmethod
+    def fit(self, train: Batch, validation: Batch, rng: np.random.Generator) -> None:
+        """Learn from ``train``.
+
+        Parameters
+        ----------
+        train
+            All labelled events to learn from.
+        validation
+            Later events, for choices such as early stopping.
+        rng
+            Source of all randomness of the fit.
+
+        Raises
+        ------
+        ValueError
+            The train labels are all 0 or all 1.
+        """

@@ -1,0 +1,159 @@
+"""The sequence model: a bidirectional LSTM with self-attention over the history.
+
+Shape letters: U distinct histories, B events, T history steps, C channels or units per step,
+D dimensions of the representation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from models.layers import ItemEmbedding, Residual, dense
+from models.network import Network, TensorBatch
+
+
+class BidirectionalLstm(nn.Module):
+    """LSTM layers that read each history forward, and backward from its own last step.
+
+    ``nn.LSTM(bidirectional=True)`` would begin the backward pass in the padding, and a packed
+    sequence, which would not, is several times slower. Here the steps are reversed within each
+    history's length, so that padding comes last in both directions and no state has seen it.
+    """
+
+    def __init__(self, num_inputs: int, hidden: int, num_layers: int, dropout: float) -> None:
+        super().__init__()
+        widths = [num_inputs] + [2 * hidden] * (num_layers - 1)
+        self.ahead = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)
+        self.back = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
+        """Encode left-aligned steps.
+
+        Parameters
+        ----------
+        steps : (U, T, C)
+            Padded steps may hold anything finite.
+        mask : (U, T)
+            True where a step exists.
+
+        Returns
+        -------
+        Tensor
+            ``(U, T, 2 hidden)``, 0 at padded steps.
+        """
+        step = torch.arange(mask.shape[1], device=mask.device)
+        length = mask.sum(dim=1, keepdim=True)
+        mirrored = torch.where(mask, length - 1 - step, step).unsqueeze(2)
+        padded = ~mask.unsqueeze(2)
+        for layer, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
+            if layer:
+                steps = self.dropout(steps)
+            forward, _ = ahead(steps)
+            backward, _ = back(steps.gather(1, mirrored.expand_as(steps)))
+            backward = backward.gather(1, mirrored.expand_as(backward))
+            steps = torch.cat([forward, backward], dim=2).masked_fill(padded, 0.0)
+        return steps
+
+
+class Bilstm(Network):
+    """BiLSTM and self-attention over the last 50 steps, beside all 27 aggregates and content.
+
+    Each of the U histories of a batch is encoded once and its code shared by all of its events.
+    A history without steps has the code 0. The released vector is the input of the last linear
+    layer, after its LayerNorm: ``(B, dim)``.
+
+    Parameters
+    ----------
+    hidden
+        Units of the LSTM in each direction.
+    num_layers
+        LSTM layers.
+    heads
+        Heads of the self-attention; divides ``2 * hidden``.
+    width
+        Units of the dense layers over the history's code and the other inputs.
+    dim
+        Dimensions of the representation.
+    lstm_dropout
+        Share of units left out between LSTM layers while training, in [0, 1).
+    dropout
+        The same, after each dense layer.
+    """
+
+    uses_sequence = True
+    space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "hidden": ("choice", 64, 128, 256),
+        "width": ("choice", 128, 256, 512),
+        "lstm_dropout": ("uniform", 0.0, 0.5),
+        "dropout": ("uniform", 0.0, 0.5),
+    }
+
+    def __init__(
+        self,
+        *,
+        hidden: int = 128,
+        num_layers: int = 2,
+        heads: int = 4,
+        width: int = 256,
+        dim: int = 64,
+        lstm_dropout: float = 0.15,
+        dropout: float = 0.2,
+    ) -> None:
+        sizes = {
+            "hidden": hidden,
+            "num_layers": num_layers,
+            "heads": heads,
+            "width": width,
+            "dim": dim,
+        }
+        for name, size in sizes.items():
+            if size < 1:
+                msg = f"bilstm: {name} must be >= 1, got {size}"
+                raise ValueError(msg)
+        if 2 * hidden % heads:
+            msg = f"bilstm: heads must divide 2 * hidden = {2 * hidden}, got {heads}"
+            raise ValueError(msg)
+        super().__init__()
+        self.step = nn.Sequential(nn.Linear(2, 64), nn.LayerNorm(64), nn.SiLU())
+        self.lstm = BidirectionalLstm(64, hidden, num_layers, lstm_dropout)
+        self.attention = nn.MultiheadAttention(2 * hidden, heads, batch_first=True)
+        self.norm = nn.LayerNorm(2 * hidden)
+        self.item = ItemEmbedding()
+        num_inputs = 2 * hidden + self.num_aggregates + self.item.num_outputs + self.num_continuous
+        self.trunk = nn.Sequential(
+            dense(num_inputs, width, dropout),
+            Residual(width, dropout),
+            nn.Linear(width, dim),
+            nn.LayerNorm(dim),
+        )
+        self.head = nn.Linear(dim, self.num_labels)
+
+    def encode(self, sequence: Tensor, mask: Tensor) -> Tensor:
+        """Code of each history, ``(U, 2 hidden)``, from ``(U, T, 2)`` and ``(U, T)``."""
+        steps = self.lstm(self.step(sequence), mask)
+        # Attention over no key at all is 0/0: an empty history attends to its first step, whose
+        # value is 0 and which the mean below leaves out.
+        ignored = ~mask
+        ignored[:, 0] = False
+        attended, _ = self.attention(
+            steps, steps, steps, key_padding_mask=ignored, need_weights=False
+        )
+        present = mask.unsqueeze(2)
+        total = self.norm(attended).masked_fill(~present, 0.0).sum(dim=1)
+        return total / present.sum(dim=1).clamp(min=1)  # type: ignore[no-any-return]
+
+    def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
+        """Representation ``(B, D)`` and logits ``(B, num_labels)``."""
+        code = self.encode(batch.sequence, batch.mask)
+        user = torch.cat([code, batch.aggregates[:, : self.num_aggregates]], dim=1)
+        inputs = [
+            user[batch.user_row],
+            self.item(batch.categorical),
+            batch.continuous[:, : self.num_continuous],
+        ]
+        vectors = self.trunk(torch.cat(inputs, dim=1))
+        return vectors, self.head(vectors)

@@ -1,0 +1,109 @@
+"""What the torch models share: tensors of a batch, and NumPy in, NumPy out.
+
+Shape letters: B events, D dimensions of the representation.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.base import Batch, Model
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """The fields of ``Batch`` as tensors on one device."""
+
+    aggregates: Tensor
+    sequence: Tensor
+    mask: Tensor
+    user_row: Tensor
+    categorical: Tensor
+    continuous: Tensor
+    labels: Tensor
+
+
+def tensors(
+    batch: Batch, device: torch.device | str, dtype: torch.dtype = torch.float32
+) -> TensorBatch:
+    """Copy a batch to ``device``; its real numbers become ``dtype``."""
+
+    def real(array: NDArray[Any]) -> Tensor:
+        return torch.tensor(array, dtype=dtype, device=device)
+
+    # torch.tensor copies: arrays out of Ray's object store are read-only, which from_numpy
+    # warns about.
+    return TensorBatch(
+        aggregates=real(batch.aggregates),
+        sequence=real(batch.sequence),
+        mask=torch.tensor(batch.mask, device=device),
+        user_row=torch.tensor(batch.user_row, device=device),
+        categorical=torch.tensor(batch.categorical, device=device),
+        continuous=real(batch.continuous),
+        labels=real(batch.labels),
+    )
+
+
+class Network(Model, nn.Module):
+    """A model that is trained by gradient steps on ``forward(batch)[1]``.
+
+    The loss weights each positive by w = negatives / positives of train, so the probability of
+    engagement is sigmoid(logit - ln w).
+    """
+
+    @abstractmethod
+    def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
+        """Representation ``(B, D)`` and logits ``(B, num_labels)``."""
+
+    def score(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits of the labels, ``(B, num_labels)``."""
+        return self._evaluate(batch)[1]
+
+    def represent(self, batch: Batch) -> NDArray[np.float32]:
+        """Vectors as they would be released, ``(B, D)``."""
+        return self._evaluate(batch)[0]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Parameters and buffers by name."""
+        return {name: value.cpu().numpy().copy() for name, value in self.state_dict().items()}
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take over what ``state`` returned from a model built with the same parameters.
+
+        Raises
+        ------
+        ValueError
+            A name or a shape is not this model's.
+        """
+        expected = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        found = {name: value.shape for name, value in state.items()}
+        for name in sorted(expected.keys() | found.keys()):
+            if found.get(name) != expected.get(name):
+                msg = (
+                    f"state of {type(self).__name__}: {name} has shape "
+                    f"{found.get(name, 'missing')}, expected {expected.get(name, 'no such name')}"
+                )
+                raise ValueError(msg)
+        self.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
+
+    @property
+    def num_parameters(self) -> int:
+        """Learned numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def _evaluate(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run without dropout, and leave the network in the mode it was in."""
+        parameter = next(self.parameters())
+        training = self.training
+        self.eval()
+        with torch.inference_mode():
+            vectors, logits = self(tensors(batch, parameter.device, parameter.dtype))
+        self.train(training)
+        return vectors.float().cpu().numpy(), logits.float().cpu().numpy()
