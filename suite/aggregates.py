@@ -1,0 +1,147 @@
+"""What a history says of its user, as 27 numbers: Polars only, one row per history.
+
+Rules where the definitions leave room: null elements are skipped, except that the three rates
+count a null as not reached (the label does so too); an unknown category is a null element of the
+entropy; a momentum compares the last five steps, however many of them are null; standard
+deviations divide by n; quantiles interpolate linearly; days and hours are local. What is
+undefined is 0, an undefined momentum is 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+
+import polars as pl
+
+CHANNELS = ("channel_1", "channel_2")
+
+NUM_STEPS = 50
+"""Last steps of a history that a sequence model sees."""
+
+_SUMMARY = ("mean", "std", "min", "p25", "median", "p75", "max")
+
+AGGREGATES = (
+    *(f"{channel}_{name}" for channel in CHANNELS for name in _SUMMARY),
+    "log_length",
+    "distinct_share",
+    "category_entropy",
+    "active_days",
+    "log_hours_since_last",
+    "weekend_share",
+    "evening_share",
+    "engagement_rate",
+    "deep_scroll_rate",
+    "long_read_rate",
+    "channel_1_momentum",
+    "channel_2_momentum",
+    "channel_correlation",
+)
+"""In the order of ``Batch.aggregates``: 21 of the whole history, 6 for the sequence model."""
+
+
+def aggregates(
+    histories: pl.LazyFrame,
+    items: pl.LazyFrame,
+    *,
+    starts: Mapping[str, datetime],
+    time_zone: str,
+) -> pl.LazyFrame:
+    """Describe each history by the columns ``AGGREGATES``, float64, in the order of the input.
+
+    Parameters
+    ----------
+    histories
+        Canonical histories, each with at least one step.
+    items
+        Canonical items; an item that is missing has an unknown category.
+    starts
+        Start of each window (UTC).
+    time_zone
+        IANA name of the users' zone.
+    """
+    rows = histories.with_row_index("row")
+    steps = (
+        rows.select("row", "time", "item_id", *CHANNELS)
+        .explode("time", "item_id", *CHANNELS)
+        .with_columns(
+            pl.col("time").dt.convert_time_zone(time_zone), pl.col(CHANNELS).cast(pl.Float64)
+        )
+    )
+    whole = rows.select(
+        "row",
+        pl.col("time").list.len().log1p().alias("log_length"),
+        (pl.col("item_id").list.n_unique() / pl.col("item_id").list.len()).alias("distinct_share"),
+        _hours_since_last(starts).log1p().alias("log_hours_since_last"),
+        *(_momentum(channel).alias(f"{channel}_momentum") for channel in CHANNELS),
+    )
+    return (
+        whole.join(steps.group_by("row").agg(_over_steps()), on="row", how="left")
+        .join(_category_entropy(steps, items), on="row", how="left")
+        .sort("row")
+        .select(pl.col(AGGREGATES).cast(pl.Float64).fill_null(0))
+    )
+
+
+def _over_steps() -> list[pl.Expr]:
+    first, second = (pl.col(channel) for channel in CHANNELS)
+    local = pl.col("time").dt
+    return [
+        *(expr for channel in CHANNELS for expr in _summary(channel)),
+        local.date().n_unique().alias("active_days"),
+        (local.weekday() >= 6).mean().alias("weekend_share"),
+        (local.hour() >= 18).mean().alias("evening_share"),
+        _rate((first > 30) & (second > 50)).alias("engagement_rate"),
+        _rate(second > 80).alias("deep_scroll_rate"),
+        _rate(first > 60).alias("long_read_rate"),
+        _correlation(first, second).alias("channel_correlation"),
+    ]
+
+
+def _summary(channel: str) -> list[pl.Expr]:
+    column = pl.col(channel)
+    values = (
+        column.mean(),
+        column.std(ddof=0),
+        column.min(),
+        *(column.quantile(q, interpolation="linear") for q in (0.25, 0.5, 0.75)),
+        column.max(),
+    )
+    return [value.alias(f"{channel}_{name}") for value, name in zip(values, _SUMMARY, strict=True)]
+
+
+def _rate(reached: pl.Expr) -> pl.Expr:
+    return reached.fill_null(value=False).mean()
+
+
+def _correlation(first: pl.Expr, second: pl.Expr) -> pl.Expr:
+    """Pearson's r over the steps where neither is null; null where one of them is constant."""
+    x = pl.when(second.is_not_null()).then(first)
+    y = pl.when(first.is_not_null()).then(second)
+    varies = (x.min() < x.max()) & (y.min() < y.max())
+    return pl.when(varies).then(pl.corr(x, y).clip(-1, 1))
+
+
+def _momentum(channel: str) -> pl.Expr:
+    steps = pl.col(channel).cast(pl.List(pl.Float64)).list
+    mean = steps.mean()
+    return pl.when(mean != 0).then((steps.tail(5).list.mean() / mean).clip(0.1, 10)).fill_null(1)
+
+
+def _hours_since_last(starts: Mapping[str, datetime]) -> pl.Expr:
+    start = pl.col("window").replace_strict(starts, return_dtype=pl.Datetime("us", "UTC"))
+    return (start - pl.col("time").list.last()).dt.total_microseconds() / 3.6e9
+
+
+def _category_entropy(steps: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
+    """Shannon entropy (nats) of the known categories among each history's steps."""
+    known = items.select("item_id", "category").drop_nulls()
+    return (
+        steps.select("row", "item_id")
+        .join(known, on="item_id")
+        .group_by("row", "category")
+        .len()
+        .group_by("row")
+        .agg(pl.col("len").cast(pl.Float64).entropy(base=math.e).abs().alias("category_entropy"))
+    )
