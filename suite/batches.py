@@ -13,6 +13,20 @@ from suite.features import Features
 Rows = NDArray[np.int64]
 
 
+def rows(features: Features, window: str, *, trained: bool | None = None) -> Rows:
+    """List the events of a window, or only those of its trained (True) or held-out (False) users.
+
+    Returns
+    -------
+    (n,)
+        Ascending positions in ``features.events``.
+    """
+    chosen = features.events["window"] == window
+    if trained is not None:
+        chosen &= features.events["trained"] == trained
+    return np.flatnonzero(chosen.to_numpy())
+
+
 def gather(features: Features, event_rows: Rows) -> Batch:
     """Collect B events, each of their U histories once.
 
@@ -70,25 +84,24 @@ def training_batches(
     if not 1 <= cap <= size // 2:
         raise ValueError(f"cap: {cap} is not in [1, {size // 2}], half of the batch of {size}")
     rng = np.random.default_rng([seed, epoch])
-    trained = (features.events["window"] == "train") & features.events["trained"]
-    rows = np.flatnonzero(trained.to_numpy())
-    _, user, count = np.unique(_history(features)[rows], return_inverse=True, return_counts=True)
+    train = rows(features, "train", trained=True)
+    _, user, count = np.unique(_history(features)[train], return_inverse=True, return_counts=True)
 
     place = rng.permutation(len(count))
-    order = np.lexsort((rng.random(len(rows)), place[user]))
-    rows, count = rows[order], count[np.argsort(place)]
+    shuffled = train[np.lexsort((rng.random(len(train)), place[user]))]
+    count = count[np.argsort(place)]
     user = np.repeat(np.arange(len(count)), count)
 
     num_pieces = -(-count // cap)
-    num_batches = max(-(-len(rows) // size), int(num_pieces.max()))
-    nth = np.arange(len(rows)) - _starts(count)[user]
+    num_batches = max(-(-len(train) // size), int(num_pieces.max()))
+    nth = np.arange(len(train)) - _starts(count)[user]
     piece = _starts(num_pieces)[user] + nth * num_pieces[user] // count[user]
     batch = _batch_of_pieces(
         np.bincount(piece), np.repeat(num_pieces > 1, num_pieces), num_batches, rng
     )[piece]
 
     sizes = np.bincount(batch, minlength=num_batches)
-    return np.split(rows[np.lexsort((rows, batch))], np.cumsum(sizes)[:-1])
+    return np.split(shuffled[np.lexsort((shuffled, batch))], np.cumsum(sizes)[:-1])
 
 
 def _batch_of_pieces(
