@@ -1,0 +1,215 @@
+"""Validation on entry: what the canonical tables promise is checked here, not assumed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+
+from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Tables
+
+MIN_EVENTS = 4
+"""Labelled events that a user needs in train and in test to take part in the protocols."""
+
+_NULLABLE = {"session_id", "device"}
+_LISTS = ("time", "item_id", "channel_1", "channel_2")
+
+
+def check(tables: Tables) -> Tables:
+    """Validate the canonical tables, drop the rows that cannot be used and order the events.
+
+    Exact duplicate events and events of users without a history in that window are dropped and
+    counted; histories without events are left out. Checking checked tables changes nothing.
+
+    Returns
+    -------
+    Tables
+        Events in memory, sorted by window (in time order), user_id, time and event_id, with the
+        columns of ``EVENTS`` first; histories and items as lazy as they came.
+
+    Raises
+    ------
+    ValueError
+        One line: the table and column, what was found, what is allowed.
+    """
+    _check_columns("events", tables.events, EVENTS)
+    _check_columns("histories", tables.histories, HISTORIES)
+    _check_columns("items", tables.items, ITEMS)
+    _check_starts(tables)
+    _check_items(tables.items)
+
+    events = tables.events.select(*EVENTS, pl.exclude(*EVENTS)).collect(engine="streaming")
+    num_rows = events.height
+    events = events.unique(maintain_order=True)
+    num_duplicates = num_rows - events.height
+    _check_events(events, tables)
+    _check_histories(tables)
+
+    histories = tables.histories.filter(pl.col("time").list.len() > 0)
+    with_history = histories.select("user_id", "window").collect(engine="streaming")
+    num_rows = events.height
+    events = events.join(with_history, on=["user_id", "window"], how="semi")
+    num_without = num_rows - events.height
+    events = events.sort(pl.col("window").cast(pl.Enum(WINDOWS)), "user_id", "time", "event_id")
+    _check_labels(events)
+    if not linkable_users(events):
+        raise ValueError(
+            f"events.user_id: no user has {MIN_EVENTS} events in train and in test, "
+            f"at least {MIN_EVENTS} in each are needed"
+        )
+
+    dropped = {"duplicate row": num_duplicates, "no history": num_without}
+    return replace(
+        tables,
+        events=events.lazy(),
+        histories=histories.join(
+            events.lazy().select("user_id", "window").unique(),
+            on=["user_id", "window"],
+            how="semi",
+            maintain_order="left",
+        ),
+        dropped={
+            reason: tables.dropped.get(reason, 0) + dropped.get(reason, 0)
+            for reason in (tables.dropped | dropped)
+        },
+    )
+
+
+def linkable_users(events: pl.DataFrame) -> int:
+    """Users with at least ``MIN_EVENTS`` events in train and in test."""
+    counts = events.group_by("user_id").agg(
+        (pl.col("window") == window).sum().alias(window) for window in ("train", "test")
+    )
+    return counts.filter(pl.min_horizontal("train", "test") >= MIN_EVENTS).height
+
+
+def _check_columns(name: str, table: pl.LazyFrame, columns: pl.Schema) -> None:
+    schema = table.collect_schema()
+    wrong = [
+        f"{column} is {schema.get(column, 'missing')}, must be {dtype}"
+        for column, dtype in columns.items()
+        if schema.get(column) != dtype
+    ]
+    if wrong:
+        raise ValueError(f"{name}: {'; '.join(wrong)}")
+
+
+def _check_starts(tables: Tables) -> None:
+    if tuple(tables.starts) != WINDOWS:
+        raise ValueError(f"starts: found {list(tables.starts)}, must be {list(WINDOWS)}")
+    starts = list(tables.starts.values())
+    if starts != sorted(starts):
+        found = ", ".join(f"{window} {start}" for window, start in tables.starts.items())
+        raise ValueError(f"starts: windows must be in time order, found {found}")
+
+
+def _check_items(items: pl.LazyFrame) -> None:
+    ids = items.select("item_id").collect(engine="streaming")["item_id"]
+    if not len(ids):
+        raise ValueError("items: empty, at least one row is needed")
+    if ids.null_count():
+        raise ValueError(f"items.item_id: {ids.null_count()} nulls, none are allowed")
+    if ids.n_unique() < len(ids):
+        raise ValueError(
+            f"items.item_id: {ids.filter(ids.is_duplicated())[0]} occurs more than once, "
+            "ids must be unique"
+        )
+
+
+def _check_events(events: pl.DataFrame, tables: Tables) -> None:
+    if events.is_empty():
+        raise ValueError("events: empty, at least one row is needed")
+    labels = [name for name in events.columns if events.schema[name] == pl.Boolean]
+    for column in dict.fromkeys([*EVENTS, *labels]):
+        if column not in _NULLABLE and (nulls := events[column].null_count()):
+            raise ValueError(f"events.{column}: {nulls} nulls, none are allowed")
+    _check_windows("events", events["window"])
+    if events["event_id"].n_unique() < events.height:
+        first = events.filter(pl.col("event_id").is_duplicated())["event_id"][0]
+        raise ValueError(f"events.event_id: {first} occurs more than once, ids must be unique")
+    early = events.filter(pl.col("time") < _start(tables))
+    if not early.is_empty():
+        event_id, window, time = early.select("event_id", "window", "time").row(0)
+        raise ValueError(
+            f"events.time: event {event_id} of window {window!r} is at {time}, "
+            f"must not be before the window's start {tables.starts[window]}"
+        )
+
+
+def _check_windows(name: str, windows: pl.Series) -> None:
+    unknown = sorted(set(windows.unique().to_list()) - set(WINDOWS))
+    if unknown:
+        raise ValueError(f"{name}.window: found {unknown}, allowed are {list(WINDOWS)}")
+
+
+def _start(tables: Tables) -> pl.Expr:
+    starts = pl.Series(list(tables.starts.values()), dtype=pl.Datetime("us", "UTC"))
+    return pl.col("window").replace_strict(list(tables.starts), starts, return_dtype=starts.dtype)
+
+
+def _check_histories(tables: Tables) -> None:
+    keys = tables.histories.select("user_id", "window").collect(engine="streaming")
+    if keys.is_empty():
+        raise ValueError("histories: empty, at least one row is needed")
+    for column in keys.columns:
+        if nulls := keys[column].null_count():
+            raise ValueError(f"histories.{column}: {nulls} nulls, none are allowed")
+    _check_windows("histories", keys["window"])
+    if keys.is_duplicated().any():
+        user_id, window = keys.filter(keys.is_duplicated()).row(0)
+        raise ValueError(
+            f"histories: user {user_id} has more than one row in window {window!r}, "
+            "one per user and window is allowed"
+        )
+    _check_lists(tables)
+
+
+def _check_lists(tables: Tables) -> None:
+    """Look at every history once, keeping one row per kind of fault."""
+    time = pl.col("time")
+    length = time.list.len()
+    faults = {
+        "a list is null, must be an empty list": pl.any_horizontal(
+            pl.col(column).is_null() for column in _LISTS
+        ),
+        "the four lists differ in length, must be equal": pl.any_horizontal(
+            pl.col(column).list.len() != length for column in _LISTS[1:]
+        ),
+        "time or item_id holds a null, none are allowed": pl.any_horizontal(
+            pl.col(column).list.drop_nulls().list.len() < length for column in _LISTS[:2]
+        ),
+        "a channel holds NaN or an infinity, must be finite or null": pl.any_horizontal(
+            pl.col(column).list.eval(~pl.element().is_finite()).list.any() for column in _LISTS[2:]
+        ),
+        "time is not in ascending order": time.list.diff().list.min() < pl.duration(),
+        "time reaches the start of its window, must end before it": (
+            time.list.max() >= _start(tables)
+        ),
+    }
+    rows = (
+        tables.histories.with_columns(
+            expression.fill_null(value=False).alias(fault) for fault, expression in faults.items()
+        )
+        .select(
+            pl.struct("user_id", "window").filter(pl.col(fault)).first().alias(fault)
+            for fault in faults
+        )
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
+    for fault, row in rows.items():
+        if row is not None:
+            raise ValueError(
+                f"histories: user {row['user_id']}, window {row['window']!r}: {fault}"
+                + (f" ({tables.starts[row['window']]})" if "start" in fault else "")
+            )
+
+
+def _check_labels(events: pl.DataFrame) -> None:
+    for window in WINDOWS:
+        engaged = events.filter(pl.col("window") == window)["engaged"]
+        if engaged.n_unique() < 2:
+            found = f"only {engaged[0]} in {len(engaged)} events" if len(engaged) else "no events"
+            raise ValueError(
+                f"events.engaged: {found} of window {window!r}, both classes are needed"
+            )

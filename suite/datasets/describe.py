@@ -1,0 +1,70 @@
+"""What a dataset holds, in the figures that one reads before running anything on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from suite.datasets.base import WINDOWS, Tables
+from suite.datasets.check import linkable_users
+
+
+@dataclass(frozen=True)
+class Description:
+    """Figures of checked tables.
+
+    Attributes
+    ----------
+    num_events, num_users, num_items
+        Events and their users and items, over all windows.
+    events_per_user
+        Median.
+    history_length
+        Median over users and windows.
+    windows
+        By window: ``start``, ``events``, ``users``, and the share of positives of each label.
+    linkable_users
+        Users with at least 4 events in train and in test: those that the protocols use.
+    dropped, filled
+        Rows left out, and rows kept with an assumed value, by reason.
+    """
+
+    num_events: int
+    num_users: int
+    num_items: int
+    events_per_user: float
+    history_length: float
+    windows: dict[str, dict[str, str | int | float]]
+    linkable_users: int
+    dropped: dict[str, int]
+    filled: dict[str, int]
+
+
+def describe(tables: Tables) -> Description:
+    """Count what is in checked tables."""
+    events = tables.events.collect()
+    labels = [name for name, dtype in events.schema.items() if dtype == pl.Boolean]
+    lengths = tables.histories.select(pl.col("time").list.len().median()).collect().item()
+    per_user = events.group_by("user_id").len()["len"].to_numpy()
+    windows: dict[str, dict[str, str | int | float]] = {}
+    for window in WINDOWS:
+        rows = events.filter(pl.col("window") == window)
+        windows[window] = {
+            "start": tables.starts[window].isoformat(),
+            "events": rows.height,
+            "users": rows["user_id"].n_unique(),
+            **rows.select(pl.col(labels).mean()).row(0, named=True),
+        }
+    return Description(
+        num_events=events.height,
+        num_users=len(per_user),
+        num_items=events["item_id"].n_unique(),
+        events_per_user=float(np.median(per_user)),
+        history_length=lengths,
+        windows=windows,
+        linkable_users=linkable_users(events),
+        dropped=dict(tables.dropped),
+        filled=dict(tables.filled),
+    )

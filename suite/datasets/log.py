@@ -1,0 +1,131 @@
+"""From a bare log of events to the canonical tables: windows by date, histories by look-back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from suite.datasets.base import EVENTS, HISTORIES, UTC, WINDOWS, Tables
+from suite.datasets.check import check
+
+CHANNELS = ("channel_1", "channel_2")
+
+
+def midnight(day: date, time_zone: str) -> datetime:
+    """Start of a local day, as UTC."""
+    local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(time_zone))
+    return local.astimezone(ZoneInfo("UTC"))
+
+
+def window_starts(days: Mapping[str, date], time_zone: str) -> dict[str, datetime]:
+    """Start of each window, and ``end`` of the last, from their dates.
+
+    Parameters
+    ----------
+    days
+        First local day of train, validation and test, and the day after the last one (``end``).
+
+    Raises
+    ------
+    ValueError
+        If a value is not a date or the four do not ascend.
+    """
+    for name, day in days.items():
+        if not isinstance(day, date):
+            raise ValueError(f"{name}: found {day!r}, must be a date such as 2022-04-12")
+    ascending = sorted(set(days.values()))
+    if list(days.values()) != ascending:
+        found = ", ".join(f"{name} {day}" for name, day in days.items())
+        raise ValueError(f"windows: dates must ascend, found {found}")
+    return {name: midnight(day, time_zone) for name, day in days.items()}
+
+
+def cut(
+    log: pl.DataFrame, items: pl.LazyFrame, bounds: Mapping[str, datetime], history_days: int
+) -> Tables:
+    """Cut a log into windows, each with the histories of the days before it.
+
+    Parameters
+    ----------
+    log
+        ``user_id, item_id, time, session_id, device, channel_1, channel_2`` and the Boolean
+        labels, one row per event, exact duplicates included.
+    items
+        Canonical items.
+    bounds
+        Start of each window and ``end``, the end of the last, as ``window_starts`` gives them.
+    history_days
+        Days of 24 h before a window that its histories look back.
+
+    Returns
+    -------
+    Tables
+        Checked. Event ids are row numbers of the log without its exact duplicates, sorted by
+        time, user, item and then every other column, whatever the order in the file.
+    """
+    if history_days < 1:
+        raise ValueError(f"history_days: found {history_days}, must be at least 1")
+    rest = sorted(set(log.columns) - {"time", "user_id", "item_id"})
+    unique = log.unique().sort("time", "user_id", "item_id", *rest)
+    numbered = unique.with_row_index("event_id").with_columns(pl.col("event_id").cast(pl.Int64))
+    earliest = bounds["train"] - timedelta(days=history_days)
+    used = numbered.filter(pl.col("time").is_between(earliest, bounds["end"], closed="left"))
+    starts = {window: bounds[window] for window in WINDOWS}
+    return check(
+        Tables(
+            events=in_windows(used.lazy(), starts),
+            histories=earlier_events(used.lazy(), starts, history_days),
+            items=items,
+            starts=starts,
+            dropped={
+                "duplicate row": log.height - unique.height,
+                "outside windows and histories": numbered.height - used.height,
+            },
+        )
+    )
+
+
+def in_windows(log: pl.LazyFrame, starts: Mapping[str, datetime]) -> pl.LazyFrame:
+    """Events at or after the first start, each in the latest window that has begun."""
+    begun = pl.DataFrame(
+        {"window": list(starts), "start": list(starts.values())},
+        schema={"window": pl.String, "start": UTC},
+    )
+    return (
+        log.sort("time")
+        .join_asof(begun.lazy(), left_on="time", right_on="start")
+        .filter(pl.col("window").is_not_null())
+        .select(*EVENTS, pl.exclude(*EVENTS, "start", *CHANNELS))
+    )
+
+
+def earlier_events(
+    log: pl.LazyFrame, starts: Mapping[str, datetime], history_days: int
+) -> pl.LazyFrame:
+    """For each window, every user's events of the ``history_days`` before it.
+
+    Parameters
+    ----------
+    log
+        ``user_id, item_id, time, channel_1, channel_2`` and ``event_id``, which orders events of
+        the same instant.
+
+    Returns
+    -------
+    LazyFrame
+        Canonical histories, sorted by window and user; a user without events has no row.
+    """
+    ordered = log.sort("user_id", "time", "event_id")
+    return pl.concat(
+        ordered.filter(
+            pl.col("time").is_between(start - timedelta(days=history_days), start, closed="left")
+        )
+        .group_by("user_id", maintain_order=True)
+        .agg("time", "item_id", *CHANNELS)
+        .with_columns(window=pl.lit(window))
+        .select(*HISTORIES)
+        for window, start in starts.items()
+    )
