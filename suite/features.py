@@ -128,27 +128,17 @@ def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Feature
     _check_labels(events.filter(fitting), label_names)
 
     histories = _histories(events, tables.histories)
+    described = aggregates(
+        histories.lazy(), tables.items, starts=tables.starts, time_zone=time_zone
+    ).collect(engine="streaming")
     context = _context(events, tables.items, time_zone)
+    fitted = histories.select(fitting).to_series()
     statistics = _fit(
-        aggregates(
-            histories.filter(fitting).lazy(),
-            tables.items,
-            starts=tables.starts,
-            time_zone=time_zone,
-        ),
-        _last_steps(histories.filter(fitting)),
-        context.filter(fitting),
-    )
-    encoded = encode_histories(
-        histories.lazy(),
-        tables.items,
-        starts=tables.starts,
-        time_zone=time_zone,
-        statistics=statistics,
+        described.filter(fitted), _last_steps(histories.filter(fitted)), context.filter(fitting)
     )
     return Features(
         events.drop("device"),
-        *encoded,
+        *_encoded(described, histories, statistics),
         categorical=_categorical(context, statistics),
         continuous=_standardized("continuous", context.select(CONTINUOUS), statistics),
         labels=events.select(pl.col(label_names).cast(pl.Float32)).to_numpy(order="c"),
@@ -159,35 +149,29 @@ def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Feature
 
 
 def encode_histories(
-    histories: pl.LazyFrame,
+    histories: pl.DataFrame,
     items: pl.LazyFrame,
     *,
     starts: Mapping[str, datetime],
     time_zone: str,
     statistics: Statistics,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Describe R canonical histories by statistics that were fitted before.
+    """Describe other histories, R canonical ones, by statistics that were fitted before.
 
     Returns
     -------
     aggregates : (R, 27)
     sequence : (R, 50, 2)
     mask : (R, 50)
+        As in ``Features``.
 
     Raises
     ------
     ValueError
         An aggregate or a step is NaN or infinite.
     """
-    described = aggregates(histories, items, starts=starts, time_zone=time_zone)
-    chosen = histories.select("time", *CHANNELS).collect()
-    length = chosen["time"].list.len().to_numpy()
-    mask = np.arange(NUM_STEPS) < length[:, None]
-    sequence = np.zeros((*mask.shape, len(CHANNELS)), dtype=np.float32)
-    # Row-major order of a left-aligned mask is the order of the exploded steps.
-    sequence[mask] = _standardized("sequence", _last_steps(chosen), statistics)
-    collected = described.collect(engine="streaming")
-    return _standardized("aggregates", collected, statistics), sequence, mask
+    described = aggregates(histories.lazy(), items, starts=starts, time_zone=time_zone)
+    return _encoded(described.collect(engine="streaming"), histories, statistics)
 
 
 def held_out(user_id: NDArray[np.integer[Any]], share: float) -> NDArray[np.bool_]:
@@ -305,9 +289,20 @@ def _context(events: pl.DataFrame, items: pl.LazyFrame, time_zone: str) -> pl.Da
     )
 
 
-def _fit(described: pl.LazyFrame, steps: pl.DataFrame, context: pl.DataFrame) -> Statistics:
+def _encoded(
+    described: pl.DataFrame, histories: pl.DataFrame, statistics: Statistics
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    length = histories["time"].list.len().to_numpy()
+    mask = np.arange(NUM_STEPS) < length[:, None]
+    sequence = np.zeros((*mask.shape, len(CHANNELS)), dtype=np.float32)
+    # Row-major order of a left-aligned mask is the order of the exploded steps.
+    sequence[mask] = _standardized("sequence", _last_steps(histories), statistics)
+    return _standardized("aggregates", described, statistics), sequence, mask
+
+
+def _fit(described: pl.DataFrame, steps: pl.DataFrame, context: pl.DataFrame) -> Statistics:
     groups = {
-        "aggregates": described.collect(engine="streaming"),
+        "aggregates": described,
         "sequence": steps,
         "continuous": context.select(CONTINUOUS),
     }
