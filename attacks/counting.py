@@ -100,10 +100,10 @@ def count_above(scores: Any, low: Any, high: Any, greater: Any) -> Any:
     rows = np.empty(within.sum(), np.int32)
     columns = np.empty(rows.size, np.int32)
     pair = 0
-    for i in np.flatnonzero(within):
+    for row in np.flatnonzero(within):
         for j in range(scores.shape[1]):
-            if low[i] <= scores[i, j] <= high[i]:
-                rows[pair], columns[pair] = i, j
+            if low[row] <= scores[row, j] <= high[row]:
+                rows[pair], columns[pair] = row, j
                 pair += 1
     return rows, columns
 
