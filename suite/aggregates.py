@@ -137,11 +137,15 @@ def _hours_since_last(starts: Mapping[str, datetime]) -> pl.Expr:
 def _category_entropy(steps: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Shannon entropy (nats) of the known categories among each history's steps."""
     known = items.select("item_id", "category").drop_nulls()
+    # Sorted, since the groups come in any order and the last bit of a sum depends on it.
+    counts = pl.col("len").cast(pl.List(pl.Float64)).list.sort()
+    entropy = counts.list.agg(pl.element().entropy(base=math.e)).abs()
     return (
         steps.select("row", "item_id")
         .join(known, on="item_id")
         .group_by("row", "category")
         .len()
         .group_by("row")
-        .agg(pl.col("len").cast(pl.Float64).entropy(base=math.e).abs().alias("category_entropy"))
+        .agg("len")
+        .select("row", entropy.alias("category_entropy"))
     )

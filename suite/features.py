@@ -62,8 +62,8 @@ class Features:
         0 or 1, in the order of ``label_names``.
     label_names
         ``engaged`` first.
-    dropped
-        Rows that the dataset left out, by reason.
+    dropped, filled
+        Rows that the dataset left out, and kept with an assumed value, by reason.
     statistics
         All that was fitted.
     """
@@ -77,6 +77,7 @@ class Features:
     labels: NDArray[np.float32]
     label_names: tuple[str, ...]
     dropped: dict[str, int]
+    filled: dict[str, int]
     statistics: Statistics
 
     def save(self, folder: Path) -> None:
@@ -101,7 +102,7 @@ class Features:
 
 
 _ARRAYS = ("aggregates", "sequence", "mask", "categorical", "continuous", "labels")
-_META = ("label_names", "dropped", "statistics")
+_META = ("label_names", "dropped", "filled", "statistics")
 
 
 def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Features:
@@ -144,6 +145,7 @@ def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Feature
         labels=events.select(pl.col(label_names).cast(pl.Float32)).to_numpy(order="c"),
         label_names=label_names,
         dropped=dict(tables.dropped),
+        filled=dict(tables.filled),
         statistics=statistics,
     )
 
@@ -310,7 +312,9 @@ def _fit(described: pl.DataFrame, steps: pl.DataFrame, context: pl.DataFrame) ->
         "categories": _most_frequent(context["category"], NUM_CATEGORIES - 1),
         "item_types": _most_frequent(context["item_type"], NUM_TYPES - 1),
     }
-    for name, values in groups.items():
+    for name, group in groups.items():
+        # In one chunk: how many there are depends on the threads, and so would the last bit.
+        values = group.rechunk()
         # A column of equal values would else be divided by its rounding error.
         varies = pl.all().min() < pl.all().max()
         spread = values.select(pl.when(varies).then(pl.all().std(ddof=0)).otherwise(1.0))
