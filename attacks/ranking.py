@@ -110,7 +110,10 @@ def exact_ranks(
     """
     import torch
 
-    _check(probe, gallery, true_row, metric)
+    if metric not in ("cosine", "euclidean", "dot"):
+        raise ValueError(f"metric must be cosine, euclidean or dot, got {metric!r}")
+    check_vectors(probe, gallery)
+    _check_true_row(true_row, len(probe), len(gallery))
     if device is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     count = _count_compiled if device.type == "cpu" else _count_on_device
@@ -335,34 +338,38 @@ def _one_thread_per_product() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _check(probe: Floats, gallery: Floats, true_row: Rows, metric: str) -> None:
-    if metric not in ("cosine", "euclidean", "dot"):
-        raise ValueError(f"metric must be cosine, euclidean or dot, got {metric!r}")
-    _check_vectors("probe", probe)
-    _check_vectors("gallery", gallery)
+def check_vectors(probe: Floats, gallery: Floats) -> None:
+    """Refuse vectors that cannot be ranked.
+
+    Raises
+    ------
+    ValueError
+        If either is not a finite float32 matrix, the gallery is empty or dimensions differ.
+    """
+    for name, vectors in (("probe", probe), ("gallery", gallery)):
+        if vectors.ndim != 2 or vectors.dtype != np.float32:
+            raise ValueError(
+                f"{name} must be a float32 matrix, got {vectors.dtype} of shape {vectors.shape}"
+            )
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if bad.size:
+            raise ValueError(f"{name} must be finite, got NaN or infinity in row {bad[0]}")
     if gallery.size == 0:
         raise ValueError(f"gallery must hold at least one vector, got shape {gallery.shape}")
     if probe.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"probe must have the gallery's {gallery.shape[1]} dimensions, got {probe.shape[1]}"
         )
-    if true_row.shape != (len(probe),) or true_row.dtype.kind not in "iu":
+
+
+def _check_true_row(true_row: Rows, num_probes: int, num_gallery: int) -> None:
+    if true_row.shape != (num_probes,) or true_row.dtype.kind not in "iu":
         raise ValueError(
-            f"true_row must be {len(probe)} integers, got {true_row.dtype} "
+            f"true_row must be {num_probes} integers, got {true_row.dtype} "
             f"of shape {true_row.shape}"
         )
-    bad = np.flatnonzero((true_row < -1) | (true_row >= len(gallery)))
+    bad = np.flatnonzero((true_row < -1) | (true_row >= num_gallery))
     if bad.size:
         raise ValueError(
-            f"true_row must be in -1..{len(gallery) - 1}, got {true_row[bad[0]]} in row {bad[0]}"
+            f"true_row must be in -1..{num_gallery - 1}, got {true_row[bad[0]]} in row {bad[0]}"
         )
-
-
-def _check_vectors(name: str, vectors: Floats) -> None:
-    if vectors.ndim != 2 or vectors.dtype != np.float32:
-        raise ValueError(
-            f"{name} must be a float32 matrix, got {vectors.dtype} of shape {vectors.shape}"
-        )
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if bad.size:
-        raise ValueError(f"{name} must be finite, got NaN or infinity in row {bad[0]}")
