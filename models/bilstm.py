@@ -135,8 +135,8 @@ class Bilstm(Network):
     def encode(self, sequence: Tensor, mask: Tensor) -> Tensor:
         """Code of each history, ``(U, 2 hidden)``, from ``(U, T, 2)`` and ``(U, T)``."""
         steps = self.lstm(self.step(sequence), mask)
-        # Attention over no key at all is 0/0: an empty history attends to its first step, whose
-        # value is 0 and which the mean below leaves out.
+        # Attention over no key at all is 0/0 in some of torch's kernels: an empty history attends
+        # to its first step, which holds 0 and which the mean below leaves out.
         ignored = ~mask
         ignored[:, 0] = False
         attended, _ = self.attention(

@@ -67,6 +67,14 @@ def test_padded_inputs_change_no_bit_of_the_lstm_in_either_direction():
     assert not back[~mask].any()
 
 
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_lstm_dropout_acts_between_layers_only(num_layers):
+    lstm = BidirectionalLstm(2, 8, num_layers, dropout=0.5)
+    steps, mask = torch.randn(3, 10, 2), left_aligned([10, 10, 10], 10)
+
+    assert torch.equal(lstm(steps, mask), lstm(steps, mask)) == (num_layers == 1)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_padded_inputs_change_no_bit_of_the_code(training):
     model = Bilstm(lstm_dropout=0.0).train(training)
