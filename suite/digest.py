@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("suite", "models", "attacks", "tuning")
 LIBRARIES = ("numpy", "polars", "pyarrow", "scikit-learn", "scipy", "torch")
@@ -17,7 +19,7 @@ LIBRARIES = ("numpy", "polars", "pyarrow", "scikit-learn", "scipy", "torch")
 
 def digest(content: Any) -> str:
     """SHA-256 of canonical JSON: sorted keys, no spaces; dates and paths as text."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    text = json.dumps(to_jsonable_python(content), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -90,5 +90,45 @@ class Store:
         for left in self.fs.glob(f"{self._at(kind, digest)}*"):
             self.fs.rm(left, recursive=True)
 
+    def scratch(self, digest: str) -> str:
+        """Name the folder, as a path or URI, where an unfinished step keeps what it has."""
+        return str(self.fs.unstrip_protocol(f"{self.root}/unfinished/{digest}"))
+
+    def clear(self, digest: str) -> None:
+        """Remove the scratch folder of a step that is finished."""
+        at = f"{self.root}/unfinished/{digest}"
+        if self.fs.exists(at):
+            self.fs.rm(at, recursive=True)
+
+    def publish(self, name: str, folder: Path) -> None:
+        """Copy a suite's files to ``<root>/suites/<name>``, each whole."""
+        at = self.published(name)
+        self.fs.makedirs(at, exist_ok=True)
+        for path in sorted(folder.iterdir()):
+            partial = f"{at}/.{path.name}.{uuid.uuid4().hex}"
+            self.fs.put(str(path), partial)
+            self.fs.mv(partial, f"{at}/{path.name}")
+
+    def published(self, name: str) -> str:
+        """Folder of a suite's files."""
+        return f"{self.root}/suites/{name}"
+
+    def read_published(self, name: str | None, file: str) -> str:
+        """Read a file of a suite, or of the suite published last.
+
+        Raises
+        ------
+        ValueError
+            If no such suite was published here; the line names those that were.
+        """
+        pattern = f"{self.root}/suites/{name or '*'}/{file}"
+        found = sorted(self.fs.glob(pattern), key=self.fs.modified)
+        if not found:
+            there = [at.split("/")[-2] for at in self.fs.glob(f"{self.root}/suites/*/{file}")]
+            wanted = f"suite {name!r}" if name else "suite"
+            msg = f"{self.url}: no {wanted} has been run here; found: {', '.join(there) or 'none'}"
+            raise ValueError(msg)
+        return str(self.fs.cat(found[-1]).decode())
+
     def _at(self, kind: str, digest: str) -> str:
         return f"{self.root}/{kind}/{digest}"

@@ -1,0 +1,30 @@
+"""The durable state of an unfinished fit: one file, replaced whole."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from typing import Any
+
+import fsspec
+import torch
+
+
+def save(url: str, state: dict[str, Any]) -> None:
+    """Replace the checkpoint at a path or fsspec URI; a killed writer leaves the old one."""
+    fs, path = fsspec.core.url_to_fs(url)
+    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    partial = f"{path}.{uuid.uuid4().hex}"
+    fs.pipe(partial, buffer.getvalue())
+    fs.mv(partial, path)
+
+
+def load(url: str) -> dict[str, Any] | None:
+    """Read the checkpoint, or None where there is none; nothing in it is unpickled."""
+    fs, path = fsspec.core.url_to_fs(url)
+    if not fs.exists(path):
+        return None
+    state: dict[str, Any] = torch.load(io.BytesIO(fs.cat(path)), weights_only=True)
+    return state

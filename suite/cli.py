@@ -1,0 +1,154 @@
+"""The command line. Heavy imports happen inside the commands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="latentprint",
+    help="How identifiable are users from the vectors an engagement model computes?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+data = typer.Typer(no_args_is_help=True, help="Check a dataset, or simulate one.")
+app.add_typer(data, name="data")
+
+Storage = Annotated[
+    str | None,
+    typer.Option(help="Folder or fsspec URI of results. [default: $LATENTPRINT_STORAGE or ./runs]"),
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, e.g. training.epochs=2; repeatable.")
+]
+
+
+@app.command(
+    epilog="Examples: latentprint run quick | latentprint run quick --set seeds=[0,1] | "
+    "latentprint run my.yaml --dry-run | latentprint run kuairand --address auto. "
+    "Exit codes: 0 all cells done, 1 some failed, 2 the suite file or data is wrong."
+)
+def run(
+    suite: Annotated[str, typer.Argument(help="A suite's name (see: list suites) or file.")],
+    set_: Set = None,
+    dry_run: Annotated[
+        bool, typer.Option(help="Print cells and what is cached; run none.")
+    ] = False,
+    storage: Storage = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow. [default: sqlite:///<storage>/mlflow.db]")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster: auto or host:port. [default: a local one]")
+    ] = None,
+) -> None:
+    """Run a suite and print its leaderboard; what is finished is not done again."""
+    from suite import commands
+
+    store = commands.open_store(storage)
+    chosen = commands.load(suite, set_)
+    if dry_run:
+        commands.show_plan(chosen, store)
+    else:
+        raise typer.Exit(commands.run(chosen, store, tracking_uri, address))
+
+
+@app.command(
+    epilog="Examples: latentprint leaderboard | latentprint leaderboard kuairand --format csv"
+)
+def leaderboard(
+    suite: Annotated[str | None, typer.Argument(help="Name. [default: the newest]")] = None,
+    format_: Annotated[
+        Literal["table", "json", "csv", "md"], typer.Option("--format", help="How to print it.")
+    ] = "table",
+    storage: Storage = None,
+) -> None:
+    """Print the leaderboard of a suite that has run."""
+    from suite import commands
+
+    commands.show_leaderboard(commands.open_store(storage), suite, format_)
+
+
+@data.command(
+    "check",
+    epilog="Example: latentprint data check kuairand ../shared/data/kuairand",
+)
+def check(
+    name: Annotated[str, typer.Argument(help="A dataset's name (see: list datasets).")],
+    directory: Annotated[Path, typer.Argument(help="Folder (or file, for table) of the data.")],
+    set_: Set = None,
+) -> None:
+    """Validate a dataset's files and describe what is in them."""
+    from suite import commands
+
+    commands.check_data(name, directory, set_ or [])
+
+
+@data.command(
+    "simulate",
+    epilog="Example: latentprint data simulate ebnerd /tmp/world --users 2000 --seed 0",
+)
+def simulate(
+    name: Annotated[Literal["ebnerd"], typer.Argument(help="Whose file format is written.")],
+    directory: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    users: Annotated[int, typer.Option(min=1, help="Users.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
+    identity: Annotated[
+        float, typer.Option(min=0, max=1, help="How individual users are; 0: all alike.")
+    ] = 0.5,
+    drift: Annotated[
+        float, typer.Option(min=0, max=1, help="How much they change between windows.")
+    ] = 0.1,
+    history_days: Annotated[
+        int, typer.Option(min=1, help="21 shares 14 days between windows; 7 shares none.")
+    ] = 21,
+) -> None:
+    """Write a synthetic world in a dataset's exact files and dtypes."""
+    from suite import commands
+
+    commands.simulate(
+        name,
+        directory,
+        users=users,
+        seed=seed,
+        identity=identity,
+        drift=drift,
+        history_days=history_days,
+    )
+
+
+@app.command("list", epilog="Example: latentprint list models")
+def list_(
+    kind: Annotated[
+        Literal["models", "attacks", "defenses", "datasets", "protocols", "suites"],
+        typer.Argument(help="What to list."),
+    ],
+) -> None:
+    """List the parts that a suite file can name, with their parameters."""
+    from suite import commands
+
+    commands.list_parts(kind)
+
+
+@app.command()
+def doctor(storage: Storage = None) -> None:
+    """Say what was found on this machine, and what will be used."""
+    from suite import doctor as examination
+
+    examination.show(storage or os.environ.get("LATENTPRINT_STORAGE") or "runs")
+
+
+def main() -> None:
+    """Run the command line; a wrong input ends with one line on stderr and exit code 2."""
+    try:
+        app()
+    except (ValueError, LookupError, OSError) as error:
+        text = str(error.args[0] if isinstance(error, LookupError) and error.args else error)
+        sys.stderr.write(f"latentprint: {' '.join(text.split())}\n")
+        sys.exit(2)

@@ -1,0 +1,143 @@
+"""What the commands of the command line do."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from suite import registry, spec
+from suite.leaderboard import Leaderboard
+from suite.spec import Suite
+from suite.store import Store
+
+load = spec.load
+
+
+def open_store(storage: str | None) -> Store:
+    """Open the storage asked for, that of the environment, or ./runs.
+
+    Raises
+    ------
+    ValueError
+        Inside a Ray job when the path is relative: the job's folder is a copy that is thrown away.
+    """
+    url = storage or os.environ.get("LATENTPRINT_STORAGE") or "runs"
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    if in_job and "://" not in url and not Path(url).is_absolute():
+        msg = (
+            f"storage: found the relative path {url!r} inside a Ray job, whose folder is thrown "
+            "away; allowed: an absolute path or a URI, by --storage or LATENTPRINT_STORAGE"
+        )
+        raise ValueError(msg)
+    return Store(url if "://" in url else str(Path(url).resolve()))
+
+
+def run(suite: Suite, store: Store, tracking_uri: str | None, address: str | None) -> int:
+    """Run a suite, publish and print its leaderboard; return the exit code."""
+    from suite import pipeline, tables
+
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _default_uri(store)
+    progress = Console(stderr=True)
+    board = pipeline.run(suite, store, tracking_uri=uri, address=address, console=progress)
+    tables.show(board)
+    Console().print(f"report: {store.published(suite.suite)}/leaderboard.html", soft_wrap=True)
+    return 1 if board.failed else 0
+
+
+def show_plan(suite: Suite, store: Store) -> None:
+    """Print the cells of a suite and which of their steps are cached."""
+    from suite import pipeline, plan
+
+    plans = plan.plans(suite)
+    steps = {step.digest: step for p in plans for step in p.steps.values()}
+    table = Table("dataset", "model", "seed", "release", "protocol", "defense", "attack", "cached")
+    for p in plans:
+        cached = [kind for kind, step in p.steps.items() if store.has(kind, step.digest)]
+        names = [str(value) for key, value in p.names.items() if key != "synthetic"]
+        table.add_row(*names, "all" if len(cached) == len(p.steps) else ", ".join(cached) or "-")
+    console = Console()
+    console.print(table)
+    waiting = Counter(step.kind for step in pipeline.unfinished(plans, store))
+    to_run = ", ".join(f"{count} {kind}" for kind, count in waiting.items()) or "nothing"
+    console.print(f"{len(plans)} cells, {len(steps)} steps; to run: {to_run}")
+
+
+def show_leaderboard(store: Store, suite: str | None, format_: str) -> None:
+    """Print a published leaderboard."""
+    from suite import tables
+
+    board = Leaderboard.from_json(store.read_published(suite, "leaderboard.json"))
+    if format_ == "table":
+        tables.show(board)
+        return
+    render = {"json": Leaderboard.to_json, "csv": tables.csv, "md": tables.markdown}[format_]
+    sys.stdout.write(render(board))
+
+
+def check_data(name: str, directory: Path, overrides: list[str]) -> None:
+    """Validate and describe a dataset."""
+    from suite.datasets.check import check
+    from suite.datasets.describe import describe
+
+    part = registry.part("datasets", name)
+    first = next(iter(inspect.signature(part).parameters))
+    given: dict[str, Any] = {first: str(directory)}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        given[key] = yaml.safe_load(value)
+    source = registry.create("datasets", name, given)
+    Console().print(describe(check(source.tables())))
+
+
+def simulate(name: str, directory: Path, **world: Any) -> None:
+    """Write a synthetic world in the format of a dataset and print what is in it."""
+    from suite.datasets import simulation
+
+    Console().print(simulation.simulate(directory, **world))
+
+
+def list_parts(kind: str) -> None:
+    """Print the parts of a kind with the first line of their docstring and their parameters."""
+    console = Console()
+    if kind == "suites":
+        table = Table("suite", "about", "cells")
+        for name, path in spec.recipes().items():
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            table.add_row(name, content.get("about", ""), str(_num_cells(content)))
+        console.print(table)
+        return
+    table = Table("name", "what it is", "parameters")
+    for name in registry.names(kind):
+        part = registry.part(kind, name)
+        about = (inspect.getdoc(part) or "").partition("\n")[0]
+        table.add_row(name, about, ", ".join(map(_described, _parameters(part))) or "-")
+    console.print(table)
+
+
+def _num_cells(content: dict[str, Any]) -> int:
+    return len(Suite.model_validate(content).cells())
+
+
+def _parameters(part: type[Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(part).parameters.values())
+
+
+def _described(parameter: inspect.Parameter) -> str:
+    if parameter.default is parameter.empty:
+        return parameter.name
+    return f"{parameter.name}={parameter.default!r}"
+
+
+def _default_uri(store: Store) -> str:
+    if not store.is_local:
+        msg = f"--tracking-uri: none given, and {store.url} cannot hold a SQLite file"
+        raise ValueError(msg)
+    return f"sqlite:///{store.root}/mlflow.db"

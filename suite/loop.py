@@ -1,0 +1,207 @@
+"""The training loop of every torch model, in plain torch: it runs with and without Ray.
+
+The global batch is cut from (seed, epoch) alone and then dealt to the workers, so the loss curve
+does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from torch import distributed, nn
+
+from models.network import Network, tensors
+from suite import batches, checkpoint
+from suite.features import Features
+from suite.spec import Training
+
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Where one copy of the loop runs.
+
+    Attributes
+    ----------
+    rank, world_size
+        Place among the copies; a process group exists when there are several.
+    device
+        Where the network computes.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    device: str = "cpu"
+
+
+def train(
+    network: Network,
+    features: Features,
+    training: Training,
+    *,
+    seed: int,
+    worker: Worker,
+    checkpoint_url: str,
+    report: Report,
+) -> dict[str, Any]:
+    """Fit a network, from its last finished epoch when there is a checkpoint.
+
+    Parameters
+    ----------
+    network
+        Taken over as it is; the best epoch's weights are in the result.
+    features
+        Trained users' train events are fitted, their validation events choose the epoch.
+    training
+        Schedule and sizes.
+    seed
+        Decides the batches and the dropout of each epoch.
+    worker
+        Which copy this is.
+    checkpoint_url
+        File written by rank 0 after each epoch.
+    report
+        Called by every rank after each epoch: epoch (from 1), epochs, loss, validation_auc, and
+        examples_per_s of all workers together.
+
+    Returns
+    -------
+    dict
+        The last checkpoint: ``best`` (weights of the best epoch by validation AUC), ``history``.
+    """
+    network.to(worker.device)
+    parallel: nn.Module = network
+    if worker.world_size > 1:
+        parallel = nn.parallel.DistributedDataParallel(network)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=training.learning_rate,
+        total_steps=training.epochs * len(_batches(features, training, seed, 0)),
+        pct_start=training.pct_start,
+    )
+    state = checkpoint.load(checkpoint_url)
+    if state is None:
+        state = {"epoch": 0, "best_auc": -1.0, "stale": 0, "best": {}, "history": []}
+    else:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+    weight = torch.tensor(positive_weight(features, network.num_labels), device=worker.device)
+
+    while state["epoch"] < training.epochs and state["stale"] < training.patience:
+        epoch = state["epoch"]
+        # Dropout must be the same after a resume, and differ between epochs and workers.
+        entropy = np.random.SeedSequence([seed, epoch, worker.rank])
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
+        start = time.perf_counter()
+        plan = _batches(features, training, seed, epoch)
+        loss = _epoch(parallel, features, plan, weight, optimizer, schedule, worker)
+        seconds = time.perf_counter() - start
+        auc = validation_auc(network, features, training.batch_size, worker)
+        better = auc > state["best_auc"]
+        row = {
+            "epoch": epoch + 1,
+            "loss": loss,
+            "validation_auc": auc,
+            "examples_per_s": sum(len(rows) for rows in plan) / seconds,
+        }
+        state = {
+            "epoch": epoch + 1,
+            "best_auc": max(auc, state["best_auc"]),
+            "stale": 0 if better else state["stale"] + 1,
+            "best": _copied(network) if better else state["best"],
+            "history": [*state["history"], row],
+            "network": _copied(network),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        }
+        if worker.rank == 0:
+            checkpoint.save(checkpoint_url, state)
+        report({**row, "epochs": training.epochs})
+    return state
+
+
+def positive_weight(features: Features, num_labels: int) -> NDArray[np.float32]:
+    """Negatives / positives of each label among trained users' train events, ``(num_labels,)``."""
+    rows = batches.rows(features, "train", trained=True)
+    positives = features.labels[rows, :num_labels].mean(axis=0, dtype=np.float64)
+    weight: NDArray[np.float32] = ((1 - positives) / positives).astype(np.float32)
+    return weight
+
+
+def validation_auc(network: Network, features: Features, size: int, worker: Worker) -> float:
+    """AUC of label 0 over trained users' validation events; the workers share the work."""
+    rows = batches.rows(features, "validation", trained=True)
+    chunks = list(batches.chunks(features, rows, size=size))
+    mine = [
+        network.score(batches.gather(features, chunk))[:, 0]
+        for chunk in chunks[worker.rank :: worker.world_size]
+    ]
+    scores = [mine]
+    if worker.world_size > 1:
+        scores = [[] for _ in range(worker.world_size)]
+        distributed.all_gather_object(scores, mine)
+    dealt = [scores[i % worker.world_size][i // worker.world_size] for i in range(len(chunks))]
+    labels = features.labels[np.concatenate(chunks), 0]
+    return float(roc_auc_score(labels, np.concatenate(dealt)))
+
+
+def _batches(
+    features: Features, training: Training, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
+    return batches.training_batches(
+        features, seed=seed, epoch=epoch, size=training.batch_size, cap=training.user_cap
+    )
+
+
+def _epoch(
+    parallel: nn.Module,
+    features: Features,
+    plan: list[NDArray[np.int64]],
+    weight: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    worker: Worker,
+) -> float:
+    """Make one pass; return the mean loss per event over all workers."""
+    parallel.train()
+    total = torch.zeros((), dtype=torch.float64)
+    for rows in plan:
+        mine = batches.deal(rows, features, worker.world_size)[worker.rank]
+        # A worker without events must still take part in the exchange of gradients.
+        share = 1.0 if len(mine) else 0.0
+        batch = tensors(batches.gather(features, mine if len(mine) else rows[:1]), worker.device)
+        logits = parallel(batch)[1]
+        local = share * F.binary_cross_entropy_with_logits(
+            logits, batch.labels[:, : logits.shape[1]], pos_weight=weight, reduction="sum"
+        )
+        # DDP averages the gradients over the workers; the mean wanted is over the events.
+        loss = worker.world_size * local / len(rows)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        schedule.step()
+        total += local.detach().double().cpu()
+    if worker.world_size > 1:
+        distributed.all_reduce(total)
+    mean = float(total) / sum(len(rows) for rows in plan)
+    if not math.isfinite(mean):
+        raise ValueError(f"training diverged: the loss of an epoch is {mean}; lower learning_rate")
+    return mean
+
+
+def _copied(network: Network) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

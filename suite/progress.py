@@ -1,0 +1,95 @@
+"""What a person sees while a suite runs: one bar for the steps, one line for each running fit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from suite.plan import Step
+
+
+@ray.remote(num_cpus=0)
+class Mailbox:
+    """Epochs reported by workers, until the driver reads them."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[str, dict[str, float]]] = []
+
+    def put(self, title: str, row: dict[str, float]) -> None:
+        """Leave a row."""
+        self._waiting.append((title, row))
+
+    def take(self) -> list[tuple[str, dict[str, float]]]:
+        """Return all rows left since the last call."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+class Display:
+    """Shows finished steps and epochs; plain lines where the output is not a terminal.
+
+    Parameters
+    ----------
+    console
+        Where to write.
+    num_steps
+        Steps to be run.
+    """
+
+    def __init__(self, console: Console, num_steps: int) -> None:
+        self.console = console
+        self.mailbox = Mailbox.remote()  # type: ignore[attr-defined]
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._steps = self._bars.add_task("steps", total=num_steps, note="")
+        self._fits: dict[str, Any] = {}
+
+    def __enter__(self) -> Display:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.update()
+        self._bars.stop()
+
+    def reporter(self, step: Step) -> Callable[[dict[str, float]], None]:
+        """Return the function with which a worker reports an epoch of a step."""
+        return functools.partial(_report, self.mailbox, step.title)
+
+    def update(self) -> None:
+        """Show the epochs reported since the last call."""
+        for title, row in ray.get(self.mailbox.take.remote()):
+            note = f"loss {row['loss']:.4f}, validation AUC {row['validation_auc']:.4f}"
+            if not self.console.is_terminal:
+                self.console.print(f"{title}: epoch {row['epoch']:.0f}, {note}", highlight=False)
+            elif title in self._fits:
+                self._bars.update(self._fits[title], completed=row["epoch"], note=note)
+            else:
+                total = row.get("epochs")
+                self._fits[title] = self._bars.add_task(title, total=total, note=note)
+
+    def finished(self, step: Step, reason: str | None = None) -> None:
+        """Show that a step ended, well or with a reason why not."""
+        self._bars.advance(self._steps)
+        if step.title in self._fits:
+            self._bars.remove_task(self._fits.pop(step.title))
+        if reason:
+            self.console.print(f"[red]failed[/red] {step.title}: {reason}", highlight=False)
+        elif not self.console.is_terminal and step.kind in ("features", "fit"):
+            self.console.print(f"{step.title}: done", highlight=False)
+
+
+def _report(mailbox: Any, title: str, row: dict[str, float]) -> None:
+    mailbox.put.remote(title, row)
