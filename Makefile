@@ -1,0 +1,43 @@
+# Everything from a clean clone: `make run`, `make test`. No step needs another one first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# The FAISS build: cpu, or gpu on Linux with CUDA; never both.
+FAISS ?= cpu
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test setup lint types layers bench slow clean
+
+run: setup
+	$(BIN)/latentprint run quick
+
+test: setup
+	$(BIN)/pytest
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml docker/constraints.txt
+	@echo "latentprint: installing into $(VENV), a few minutes the first time"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --progress-bar off torch -c docker/constraints.txt
+	$(BIN)/pip install --progress-bar off -e '.[$(FAISS),test]' -c docker/constraints.txt
+	@touch $@
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+layers: setup
+	$(BIN)/lint-imports
+
+slow: setup
+	$(BIN)/pytest -m slow
+
+bench: setup
+	$(BIN)/pytest tests/bench -m "" --benchmark-only -s
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks
