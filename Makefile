@@ -37,7 +37,7 @@ slow: setup
 	$(BIN)/pytest -m slow
 
 bench: setup
-	$(BIN)/pytest tests/bench -m "" --benchmark-only -s
+	$(BIN)/pytest tests/bench/bench_*.py -m "" -s
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks
