@@ -52,6 +52,10 @@ PARAMS = ("dataset", "model", "seed", "release", "protocol", "defense", "attack"
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 CELL, SUITE, BOARD = "latentprint.digest", "latentprint.suite_digest", "latentprint.leaderboard"
 
+# Importing mlflow would report to its makers, and every run that ends would print the URI of its
+# server, password included.
+_SILENCE = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+
 FILES = tuple(f"leaderboard.{kind}" for kind in ("json", "csv", "md", "html"))
 
 # A store that is not there must be noticed in seconds, where MLflow's defaults retry for minutes;
@@ -217,8 +221,7 @@ def _client(uri: str | None) -> Iterator[MlflowClient]:
         raise ValueError(
             "no tracking URI; name one, such as sqlite:///runs/mlflow.db or http://127.0.0.1:5000"
         )
-    # Importing mlflow would otherwise report to its makers.
-    with _environment({"MLFLOW_DISABLE_TELEMETRY": "true"}):
+    with _environment(_SILENCE):
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
