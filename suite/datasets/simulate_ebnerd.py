@@ -44,7 +44,7 @@ from suite.datasets.simulated_readers import (
 TRAIN_S = int(datetime(2023, 5, 18, 7, tzinfo=UTC).timestamp())
 """Start of the train split, as the local clock shows it; the validation split is a week later."""
 
-CLICKS_PER_WEEK, MIN_CLICKS_PER_WEEK = 35, 5
+CLICKS_PER_WEEK, MIN_CLICKS_PER_WEEK = 55, 8
 IMPRESSIONS_PER_WEEK = 15.4
 USERS_PER_CHUNK = 10_000
 FRONT_PAGE_RATE = 0.73
@@ -216,7 +216,7 @@ def _clicks(
 def _impressions(
     rng: np.random.Generator, articles: Articles, traits: Traits, start_s: int
 ) -> Visits:
-    counts = 1 + rng.poisson((IMPRESSIONS_PER_WEEK - 1) * traits.activity)
+    counts = 1 + rng.poisson((IMPRESSIONS_PER_WEEK - 1) * np.sqrt(traits.activity))
     return Visits.draw(rng, articles, traits, counts, np.full(len(counts), start_s))
 
 

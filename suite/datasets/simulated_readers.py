@@ -20,16 +20,16 @@ CATEGORIES = (
 )
 
 DAY_S, WEEK_S = 86_400, 7 * 86_400
-OPENING_HOUR = 7
-"""Local hour at which weeks, and so the days of this module, begin."""
+WEEK_START_S = 7 * 3600
+"""Weeks begin on Thursdays, like the epoch, at 07:00; the days of this module at 07:00 too."""
 
-NUM_TRAITS = 16
+NUM_TRAITS = 18
 NULL_SCROLL_RATE, NULL_READ_RATE = 0.1, 0.02
 MAX_READ_S = 1800
 
 _POPULARITY = 1 / np.arange(1, len(CATEGORIES) + 1) ** 0.7
-_DWELL_OF_CATEGORY = np.array([3, -2, 5, 2, -4, -5, 4, -6, 6, 3, 0, 1, -3, 5, 7, -7]) / 10
-_SCROLL_OF_CATEGORY = np.array([2, 9, -6, 4, 6, -9, 3, 12, -4, 0, -8, 8, 5, -7, -10, 11])
+_DWELL_OF_CATEGORY = np.array([3, -2, 5, 2, -4, -5, 4, -6, 6, 3, 0, 1, -3, 5, 7, -7]) / 6
+_SCROLL_OF_CATEGORY = np.array([2, 9, -6, 4, 6, -9, 3, 12, -4, 0, -8, 8, 5, -7, -10, 11]) * 1.6
 _DWELL_OF_DEVICE = np.array([0.0, 0.15, -0.15, 0.2])
 _DEVICE_SHARE = np.array([0.35, 0.6, 0.05])
 
@@ -108,6 +108,10 @@ class Traits:
         The same of the scroll in %, before it is cut to [0, 100].
     correlation : (R,)
         Of log read time and scroll.
+    sway : (R,)
+        Factor on what category, length, hour and device do to the two means.
+    dwell_trend, scroll_trend : (R,)
+        Half of what the two means gain from the first to the last second of a week.
     hour, hour_spread : (R,)
         Favorite local hour, and the spread around it.
     weekend : (R,)
@@ -126,6 +130,9 @@ class Traits:
     scroll: Floats
     scroll_spread: Floats
     correlation: Floats
+    sway: Floats
+    dwell_trend: Floats
+    scroll_trend: Floats
     hour: Floats
     hour_spread: Floats
     weekend: Floats
@@ -137,20 +144,25 @@ class Traits:
     def of(cls, scores: Floats, identity: float) -> Traits:
         """Turn standard normal scores, (R, NUM_TRAITS + C), into traits."""
         z = identity * scores
-        weekend_odds = 2 / 5 * np.exp(0.8 * z[:, 8])
+        # The more individual a reader, the less chance and circumstance are in each visit.
+        habit = 1 - 0.6 * identity
+        weekend_odds = 2 / 5 * np.exp(1.2 * z[:, 8])
         return cls(
-            activity=np.exp(0.8 * z[:, 0] - (0.8 * identity) ** 2 / 2),
-            dwell=np.log(35) + 0.8 * z[:, 1],
-            dwell_spread=0.8 * np.exp(0.5 * z[:, 2]),
+            activity=np.exp(0.7 * z[:, 0] - (0.7 * identity) ** 2 / 2),
+            dwell=np.log(35) + 0.9 * z[:, 1],
+            dwell_spread=0.9 * habit * np.exp(0.5 * z[:, 2]),
             scroll=60 + 25 * z[:, 3],
-            scroll_spread=30 * np.exp(0.5 * z[:, 4]),
-            correlation=np.tanh(0.5 + 0.5 * z[:, 5]),
-            hour=19 + 5 * z[:, 6],
-            hour_spread=4 * np.exp(0.4 * z[:, 7]),
+            scroll_spread=32 * habit * np.exp(0.5 * z[:, 4]),
+            correlation=np.tanh(0.5 + 0.7 * z[:, 5]),
+            sway=np.full(len(z), habit),
+            dwell_trend=0.6 * z[:, 16],
+            scroll_trend=20 * z[:, 17],
+            hour=19 + 6 * z[:, 6],
+            hour_spread=4 * habit * np.exp(0.4 * z[:, 7]),
             weekend=weekend_odds / (1 + weekend_odds),
             device=_cumulative(np.log(_DEVICE_SHARE) + 2 * z[:, 9:12]),
             person=z[:, 12:16],
-            taste=_cumulative(np.log(_POPULARITY) + 1.5 * z[:, NUM_TRAITS:]),
+            taste=_cumulative(np.log(_POPULARITY) + 2 * z[:, NUM_TRAITS:]),
         )
 
 
@@ -221,8 +233,8 @@ class Visits:
         weekday = np.array([0, 1, 4, 5, 6])[rng.integers(0, 5, size)]
         day = np.where(on_weekend, rng.integers(2, 4, size), weekday)
         hour = traits.hour[row] + traits.hour_spread[row] * rng.standard_normal(size)
-        since_opening_s = ((hour - OPENING_HOUR) % 24 * 3600).astype(np.int64)
-        time_s = week_s[row] + day * DAY_S + np.minimum(since_opening_s, DAY_S - 1)
+        since_start_s = ((hour * 3600 - WEEK_START_S) % DAY_S).astype(np.int64)
+        time_s = week_s[row] + day * DAY_S + np.minimum(since_start_s, DAY_S - 1)
         time_s = time_s[np.lexsort((time_s, row))]
 
         category = _pick(rng, traits.taste, row)
@@ -282,9 +294,13 @@ def _means(
     length = articles.length_z[article]
     hour = time_s % DAY_S / 3600
     evening = np.cos(2 * np.pi * (hour - 21) / 24)
-    dwell = traits.dwell[row] + _DWELL_OF_CATEGORY[category] + _DWELL_OF_DEVICE[device]
-    scroll = traits.scroll[row] + _SCROLL_OF_CATEGORY[category]
-    return dwell + 0.3 * length + 0.25 * evening, scroll - 8 * length + 4 * evening
+    progress = 2 * ((time_s - WEEK_START_S) % WEEK_S) / WEEK_S - 1
+    sway_dwell = _DWELL_OF_CATEGORY[category] + _DWELL_OF_DEVICE[device]
+    sway_dwell += 0.5 * length + 0.35 * evening
+    sway_scroll = _SCROLL_OF_CATEGORY[category] - 8 * length + 6 * evening
+    dwell = traits.dwell[row] + traits.dwell_trend[row] * progress
+    scroll = traits.scroll[row] + traits.scroll_trend[row] * progress
+    return dwell + traits.sway[row] * sway_dwell, scroll + traits.sway[row] * sway_scroll
 
 
 def _cumulative(logits: Floats) -> Floats:
