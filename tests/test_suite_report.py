@@ -60,12 +60,18 @@ class Tags(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def traces(text):
-    """Return the points that the page hands to plotly."""
+def handed_to_plotly(text):
+    """Return the traces, then the layout."""
     start = text.index('"auc-versus-lift",', text.index("Plotly.newPlot(")) + len(
         '"auc-versus-lift",'
     )
-    return json.JSONDecoder().raw_decode(text[start:].lstrip())[0]
+    rest = text[start:].lstrip()
+    points, end = json.JSONDecoder().raw_decode(rest)
+    return points, json.JSONDecoder().raw_decode(rest[end:].lstrip(", \n"))[0]
+
+
+def traces(text):
+    return handed_to_plotly(text)[0]
 
 
 def test_the_page_fetches_nothing():
@@ -101,6 +107,18 @@ def test_every_row_with_auc_and_lift_is_a_point_with_its_interval():
 def test_different_protocols_and_n_get_panels_of_their_own():
     text = page(row(), row(protocol="static"), row(num_gallery=500), row(attack="euclidean"))
     assert {trace["yaxis"] for trace in traces(text)} == {"y", "y2", "y3"}
+
+
+def test_every_panel_has_its_line_of_chance_at_a_lift_of_1():
+    layout = handed_to_plotly(page(row(), row(protocol="static")))[1]
+    labels = [note for note in layout["annotations"] if note["text"] == "chance"]
+
+    assert [(line["yref"], line["y0"], line["y1"]) for line in layout["shapes"]] == [
+        ("y", 1, 1),
+        ("y2", 1, 1),
+    ]
+    assert [(label["yref"], 10 ** label["y"]) for label in labels] == [("y", 1), ("y2", 1)]
+    assert layout["yaxis"]["type"] == layout["yaxis2"]["type"] == "log"
 
 
 def test_a_lift_of_zero_is_drawn_at_the_foot_of_the_logarithmic_axis():

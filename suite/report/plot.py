@@ -64,7 +64,10 @@ def plot(board: Leaderboard) -> str:
                 points.showlegend = (attack, model) not in listed
                 listed.add((attack, model))
                 figure.add_traces([points, _inputs(same, floor, *look)], rows=number, cols=1)
-        figure.add_hline(y=1, line_dash="dash", annotation_text="chance", row=number, col=1)
+        figure.add_hline(y=1, line_dash="dash", row=number, col=1)
+        # Annotations, unlike lines, take the logarithm on a logarithmic axis: log10 1 = 0.
+        chance = {"text": "chance", "showarrow": False, "xref": "x domain", "yanchor": "bottom"}
+        figure.add_annotation(x=1, y=0, xanchor="right", **chance, row=number, col=1)
     figure.update_yaxes(type="log", title_text="lift")
     figure.update_xaxes(title_text="AUC on the test window")
     figure.update_layout(template="plotly_white", height=100 + 420 * len(panels))
