@@ -45,6 +45,24 @@ class Attack(ABC):
         """Map vectors ``(n, d)`` to the space where ``metric`` is computed, ``(n, d')``."""
         return vectors
 
+    def pool(self, user_row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Say which probes the adversary knows to be of one person, whoever that is.
+
+        The vectors of a group are averaged to one probe.
+
+        Parameters
+        ----------
+        user_row : (n,)
+            Whose each probe is; the probes of a user are in time order. Only which of them
+            belong together may be used.
+
+        Returns
+        -------
+        (n,)
+            Group of each probe, counted from 0; -1 leaves it out. By default each is alone.
+        """
+        return np.arange(len(user_row))
+
     def ranks(
         self,
         probe: NDArray[np.float32],
