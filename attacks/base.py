@@ -5,7 +5,6 @@ Shape letters: n probes, g gallery users, m gallery events, d dimensions.
 
 from __future__ import annotations
 
-from abc import ABC
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from attacks.ranking import Ranks, exact_ranks
 Metric = Literal["cosine", "euclidean", "dot"]
 
 
-class Attack(ABC):
+class Attack:
     """Names the gallery user behind each probe, by ranking all gallery users.
 
     The adversary holds the gallery: vectors released under known users. It sees probe vectors
