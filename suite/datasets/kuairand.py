@@ -139,7 +139,10 @@ class KuaiRand(Dataset):
 def _read_log(path: Path) -> pl.DataFrame:
     log = _read(path, dict.fromkeys(LOG, pl.Int64), dict.fromkeys(LABELS.values(), pl.Int64))
     for column in ("long_view", *LABELS.values()):
-        if column in log.columns and not (values := log[column].unique()).is_in([0, 1]).all():
+        if (
+            column in log.columns
+            and not (values := log[column].unique().sort()).is_in([0, 1]).all()
+        ):
             raise ValueError(f"{path}: {column} holds {values.to_list()[:5]}, allowed are 0 and 1")
     return log
 
@@ -153,7 +156,7 @@ def _read(
     try:
         header = pl.scan_csv(path, infer_schema=False).collect_schema().names()
         if missing := [column for column in required if column not in header]:
-            raise ValueError(f"{path}: column {', '.join(missing)} missing, found {header}")
+            raise ValueError(f"{path}: no column {', '.join(missing)}, found {', '.join(header)}")
         dtypes = {
             column: dtype for column, dtype in {**required, **optional}.items() if column in header
         }

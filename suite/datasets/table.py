@@ -1,0 +1,227 @@
+"""Bring your own log: any CSV or Parquet file of events, with a column map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from suite.datasets.base import ITEMS, Dataset, Tables
+from suite.datasets.log import cut, window_starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Dataset):
+    """Your own events, one row each; histories are a user's earlier events.
+
+    Ids of users, items and sessions may be of any type; they become row numbers in sorted order.
+    A time is a date-time (without a zone: local), a number (name its ``time_unit``) or text
+    (``time_format`` as of chrono's strftime; without it ISO 8601).
+
+    Attributes
+    ----------
+    events
+        CSV or Parquet file.
+    train, validation, test
+        First local day of each window.
+    end
+        The day after the last one of test.
+    user, item, time, session, device
+        Columns of ``events``; the last two are optional, device is 0 unknown, 1 desktop,
+        2 mobile or 3 tablet.
+    time_unit, time_format
+        How to read ``time``, and ``published`` of the items.
+    label
+        Column that says whether the user engaged: Boolean or 0 and 1; with ``above``, a number.
+    above
+        Engaged is a ``label`` larger than this.
+    channels
+        Up to two columns; the first in seconds, the second in percent, or what you have instead.
+    items
+        CSV or Parquet file of items, one row each.
+    item_columns
+        Canonical column of the items (``item_id``, ``category``, ``item_type``, ``published``,
+        ``premium``, ``body_length``, ``title_length``, ``subtitle_length``, ``title``, ``body``)
+        -> column of ``items``; without it the columns that have a canonical name.
+    history_days
+        Days that the history of a window looks back.
+    time_zone
+        Zone of the users' days and hours, of the four dates and of times without a zone.
+    """
+
+    events: str
+    train: date
+    validation: date
+    test: date
+    end: date
+    user: str = "user_id"
+    item: str = "item_id"
+    time: str = "time"
+    session: str | None = None
+    device: str | None = None
+    time_unit: Literal["s", "ms", "us"] | None = None
+    time_format: str | None = None
+    label: str = "engaged"
+    above: float | None = None
+    channels: tuple[str, ...] = ()
+    items: str | None = None
+    item_columns: Mapping[str, str] | None = None
+    history_days: int = 7
+    time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        if len(self.channels) > 2:
+            raise ValueError(f"channels: found {len(self.channels)} columns, at most 2 are allowed")
+
+    def files(self) -> list[Path]:
+        """List the events and, if given, the items."""
+        return [Path(path) for path in (self.events, self.items) if path is not None]
+
+    def tables(self) -> Tables:
+        """Read the events and cut them into windows; see ``Dataset.tables``."""
+        days = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "end": self.end,
+        }
+        bounds = window_starts(days, self.time_zone)
+        optional = [name for name in (self.session, self.device) if name is not None]
+        columns = [self.user, self.item, self.time, self.label, *optional, *self.channels]
+        native = _read(self.events, columns)
+        first, second, *_ = (*self.channels, None, None)
+        log = _select(
+            self.events,
+            native,
+            user_id=_row_number(self.user),
+            item_id=_row_number(self.item),
+            time=self._utc(self.events, native, self.time),
+            session_id=_row_number(self.session) if self.session else pl.lit(None, pl.Int64),
+            device=pl.col(self.device).cast(pl.Int8) if self.device else pl.lit(None, pl.Int8),
+            channel_1=_number(first).cast(pl.Float32),
+            channel_2=_number(second).cast(pl.Float32),
+            engaged=self._engaged(native),
+        )
+        if not log["device"].drop_nulls().is_between(0, 3).all():
+            raise ValueError(f"{self.events}: {self.device} is out of range, allowed are 0 to 3")
+        ids = native.select(native_id=self.item, canonical_id=_row_number(self.item)).unique()
+        return cut(log, self._items(ids).lazy(), bounds, self.history_days)
+
+    def _items(self, ids: pl.DataFrame) -> pl.DataFrame:
+        """Canonical items of the events, given their native and canonical ids."""
+        missing = {name: pl.lit(None, dtype) for name, dtype in ITEMS.items() if name != "item_id"}
+        if self.items is None:
+            return ids.select(item_id="canonical_id", **missing).sort("item_id")
+        names = _item_columns(self.items, self.item_columns)
+        native = _read(self.items, list(names.values()))
+        found, wanted = native.schema[names["item_id"]], ids.schema["native_id"]
+        if found != wanted:
+            raise ValueError(
+                f"{self.items}: {names['item_id']} is {found}, "
+                f"must be {wanted} like {self.item} of {self.events}"
+            )
+        lengths = {
+            f"{text}_length": pl.col(names[text]).str.len_chars().cast(pl.Int64)
+            for text in ("title", "body")
+            if text in names
+        }
+        given = {
+            name: self._utc(self.items, native, column)
+            if name == "published"
+            else pl.col(column).cast(ITEMS.get(name, pl.String()))
+            for name, column in names.items()
+            if name != "item_id"
+        }
+        columns = missing | lengths | given
+        return (
+            _select(self.items, native, native_id=pl.col(names["item_id"]), **columns)
+            .join(ids, on="native_id")
+            .select(pl.col("canonical_id").alias("item_id"), *columns)
+            .sort("item_id")
+        )
+
+    def _utc(self, path: str, table: pl.DataFrame, column: str) -> pl.Expr:
+        dtype, values = table.schema[column], pl.col(column)
+        if dtype.is_numeric():
+            if self.time_unit is None:
+                raise ValueError(f"{path}: {column} is {dtype}, time_unit must be s, ms or us")
+            us = values * {"s": 1_000_000, "ms": 1_000, "us": 1}[self.time_unit]
+            return us.cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
+        if dtype == pl.String:
+            values = values.str.to_datetime(self.time_format, time_unit="us")
+            dtype = table.clear().select(values).to_series().dtype
+        if getattr(dtype, "time_zone", None) is not None:
+            return values.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+        return (
+            values.cast(pl.Datetime("us"))
+            .dt.replace_time_zone(self.time_zone, ambiguous="earliest")
+            .dt.convert_time_zone("UTC")
+        )
+
+    def _engaged(self, events: pl.DataFrame) -> pl.Expr:
+        if self.above is not None:
+            return _number(self.label) > self.above
+        label = events[self.label]
+        if label.dtype != pl.Boolean and not (
+            label.dtype.is_numeric() and label.drop_nulls().is_in([0, 1]).all()
+        ):
+            raise ValueError(
+                f"{self.events}: {self.label} is {label.dtype} and holds more than 0 and 1, "
+                "allowed are Boolean, or 0 and 1, or any number with a threshold in above"
+            )
+        return pl.col(self.label).cast(pl.Boolean)
+
+
+def _row_number(column: str) -> pl.Expr:
+    """Row of each value among the sorted distinct ones."""
+    return pl.col(column).rank("dense").cast(pl.Int64) - 1
+
+
+def _number(column: str | None) -> pl.Expr:
+    if column is None:
+        return pl.lit(None, pl.Float64)
+    return pl.col(column).cast(pl.Float64).fill_nan(None)
+
+
+def _item_columns(path: str, given: Mapping[str, str] | None) -> dict[str, str]:
+    allowed = [*ITEMS, "title", "body"]
+    names = dict(given) if given else {name: name for name in allowed if name in _header(path)}
+    if unknown := sorted(set(names) - set(allowed)):
+        raise ValueError(f"item_columns: found {unknown}, allowed are {allowed}")
+    if "item_id" not in names:
+        raise ValueError(f"{path}: no column for item_id; name one in item_columns")
+    return names
+
+
+def _select(path: str, table: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
+    try:
+        return table.select(**columns)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def _header(path: str) -> list[str]:
+    return _scan(path).collect_schema().names()
+
+
+def _read(path: str, columns: list[str]) -> pl.DataFrame:
+    header = _header(path)
+    if missing := sorted(set(columns) - set(header)):
+        raise ValueError(f"{path}: no column {', '.join(missing)}, found {', '.join(header)}")
+    try:
+        return _scan(path).select(*dict.fromkeys(columns)).collect()
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def _scan(path: str) -> pl.LazyFrame:
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{path}: file type {suffix or 'none'}, allowed are .csv and .parquet")
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file")
+    return pl.scan_csv(path) if suffix == ".csv" else pl.scan_parquet(path)
