@@ -118,6 +118,7 @@ def adversarial():
     rng = np.random.default_rng(3)
     base = rng.standard_normal((240, 24)).astype(np.float32)
     wide = base * (10.0 ** rng.uniform(-12, 12, (240, 1))).astype(np.float32)
+    widest = base * (10.0 ** rng.uniform(-41, 37, (240, 1))).astype(np.float32)
     with_zeros = base.copy()
     with_zeros[::3] = 0
     return {
@@ -128,6 +129,7 @@ def adversarial():
         "near the largest float": base * np.float32(5e37),
         "denormal": base * np.float32(1e-42),
         "norms from 1e-12 to 1e12": wide,
+        "norms over all of float32": widest,
         "duplicates": base[rng.integers(9, size=240)],
         "duplicates in other lengths": base[rng.integers(9, size=240)]
         * (1 + np.arange(240) % 2)[:, None],
@@ -159,12 +161,32 @@ def test_ranks_equal_brute_force_on_adversarial_galleries(name, metric, rank):
 
 @pytest.mark.parametrize("rank", [exact_ranks, through_torch])
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("tile_bytes", [4, 64, 4 * 37**2])
+@pytest.mark.parametrize("tile_bytes", [64, 4 * 37**2])
 def test_ranks_do_not_depend_on_the_tiles(metric, rank, tile_bytes, monkeypatch):
     monkeypatch.setattr(ranking, "CPU_TILE_BYTES", tile_bytes)
     probe, gallery, true_row = problem(np.random.default_rng(5), num_probes=120, num_gallery=90)
 
     assert_exact(probe, gallery, true_row, metric, rank)
+
+
+@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+def test_a_true_user_of_large_size_ties_with_small_ones_in_other_tiles(rank, monkeypatch):
+    monkeypatch.setattr(ranking, "CPU_TILE_BYTES", 4)
+    others = np.array([[0, length] for length in (1e-13, -1e-13, 2e-13, 3e-13, 1e-14, 1e-12)])
+    gallery = np.concatenate([[[1, 0]], others]).astype(np.float32)
+    probe = np.array([[0, 1]], np.float32)
+
+    # The true pair's score is 0 and its size 1: margins below 9.1e-13 are ties, 1e-12 is not.
+    assert rank(probe, gallery, np.array([0]), metric="dot") == ([1], [5])
+
+
+@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+def test_products_that_underflow_beside_a_large_user_are_decided_in_float64(rank, monkeypatch):
+    monkeypatch.setattr(ranking, "CPU_TILE_BYTES", 4 * 16**2)
+    small = np.random.default_rng(13).standard_normal((100, 400)) * 1e-5
+    gallery = np.concatenate([small, np.full((1, 400), 1e37)]).astype(np.float32)
+
+    assert_exact(gallery[::-1].copy(), gallery, np.arange(101), "dot", rank)
 
 
 @pytest.mark.parametrize("metric", METRICS)
