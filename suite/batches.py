@@ -28,7 +28,7 @@ def rows(features: Features, window: str, *, trained: bool | None = None) -> Row
 
 
 def gather(features: Features, event_rows: Rows) -> Batch:
-    """Collect B events, each of their U histories once.
+    """Collect B events, each of their U histories once, as copies in memory.
 
     Parameters
     ----------
@@ -38,15 +38,14 @@ def gather(features: Features, event_rows: Rows) -> Batch:
         Positions in ``features.events``, in any order; the batch keeps it.
     """
     histories, user_row = np.unique(_history(features)[event_rows], return_inverse=True)
-    # Plain arrays in memory, even where the features are mapped from a file.
     return Batch(
-        aggregates=np.asarray(features.aggregates[histories]),
-        sequence=np.asarray(features.sequence[histories]),
-        mask=np.asarray(features.mask[histories]),
+        aggregates=features.aggregates[histories],
+        sequence=features.sequence[histories],
+        mask=features.mask[histories],
         user_row=user_row.astype(np.int64, copy=False),
-        categorical=np.asarray(features.categorical[event_rows]),
-        continuous=np.asarray(features.continuous[event_rows]),
-        labels=np.asarray(features.labels[event_rows]),
+        categorical=features.categorical[event_rows],
+        continuous=features.continuous[event_rows],
+        labels=features.labels[event_rows],
     )
 
 

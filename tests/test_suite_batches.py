@@ -82,11 +82,11 @@ def test_training_batches_hold_every_trained_event_once_and_no_user_above_the_ca
 
 
 def test_users_below_the_cap_are_whole_and_batches_near_the_size() -> None:
-    counts = np.random.default_rng(0).integers(1, 30, 2000)
+    counts = np.append(np.random.default_rng(0).integers(1, 30, 2000), [100] * 7)
     features = world(counts)
     batches = training_batches(features, seed=0, epoch=0, size=256, cap=64)
     users = [np.unique(features.events["row"].to_numpy()[batch]) for batch in batches]
-    assert len(np.concatenate(users)) == 2000
+    assert len(np.concatenate(users)) == 2000 + 2 * 7
     # A batch begins and ends within one user of its share of all events.
     share = counts.sum() / len(batches)
     assert all(abs(len(batch) - share) < 30 for batch in batches)
@@ -136,6 +136,12 @@ def test_workers_share_a_batch_by_whole_users(counts: NDArray[np.int64], num_wor
         assert max(sizes) - min(sizes) <= events_of_one_user(batch, features)
         for part, again in zip(parts, deal(batch, features, num_workers), strict=True):
             np.testing.assert_array_equal(part, again)
+
+
+def test_workers_get_users_back_and_forth_by_their_number_of_events() -> None:
+    features = world(np.array([1, 2, 4, 3]))
+    parts = deal(rows(features, "train"), features, 2)
+    assert [part.tolist() for part in parts] == [[0, 3, 4, 5, 6], [1, 2, 7, 8, 9]]
 
 
 def test_workers_beyond_the_number_of_users_get_nothing() -> None:

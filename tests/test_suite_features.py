@@ -150,9 +150,9 @@ def described_slowly(row: Row, category: dict[int, str | None], zone: str) -> li
     return result
 
 
-def values(scale: float) -> st.SearchStrategy[list[float | None]]:
-    """Channels: constant, all null, or mixed, on a grid so that no variance is mere rounding."""
-    grid = st.integers(0, 40).map(lambda i: i * scale / 40)
+def values() -> st.SearchStrategy[list[float | None]]:
+    """Channels: constant, all null, or mixed, on a grid that has the thresholds on it."""
+    grid = st.integers(0, 40).map(lambda i: i * 2.5)
     return st.one_of(
         st.lists(st.one_of(st.none(), grid), min_size=70, max_size=70),
         st.lists(st.none(), min_size=70, max_size=70),
@@ -165,7 +165,7 @@ def any_history(draw: st.DrawFn) -> Row:
     n = draw(st.integers(1, 70))
     minutes = draw(st.lists(st.integers(1, 60 * 24 * 21), min_size=n, max_size=n))
     ids = draw(st.lists(st.integers(0, 9), min_size=n, max_size=n))
-    first, second = draw(values(100))[:n], draw(values(120))[:n]
+    first, second = draw(values())[:n], draw(values())[:n]
     hours = [m / 60 for m in sorted(minutes, reverse=True)]
     return history(0, draw(st.sampled_from(WINDOWS)), *zip(hours, ids, first, second, strict=True))
 
@@ -235,6 +235,17 @@ def test_momentum_is_the_mean_of_the_last_five_steps_over_the_mean_of_all_within
     found = aggregates(rows, frame([item(1)], ITEMS), starts=STARTS, time_zone="UTC").collect()
     assert found["channel_1_momentum"].to_list() == [10, 1.5]
     assert found["channel_2_momentum"].to_list() == [0.1, 1]
+
+
+def test_correlation_is_zero_where_a_channel_is_constant_over_the_steps_with_both() -> None:
+    rows = [
+        history(1, "train", (3, 1, 10, None), (2, 1, 20, 5), (1, 1, 20, 9)),
+        history(2, "train", (3, 1, None, 1), (2, 1, 20, 5), (1, 1, 30, 5)),
+        history(3, "train", (3, 1, None, 1), (2, 1, 20, 5), (1, 1, 30, 6)),
+    ]
+    items = frame([item(1)], ITEMS)
+    found = aggregates(frame(rows, HISTORIES), items, starts=STARTS, time_zone="UTC").collect()
+    assert found["channel_correlation"].to_list() == pytest.approx([0, 0, 1])
 
 
 def test_sequence_holds_the_last_50_steps_from_the_left_with_nulls_as_zero() -> None:
