@@ -152,3 +152,8 @@ def test_dates_of_windows_must_ascend():
 def test_a_window_needs_a_date():
     with pytest.raises(ValueError, match="test: found 'soon', must be a date such as 2022-04-12"):
         window_starts({"test": "soon"}, "UTC")
+
+
+def test_an_unknown_time_zone_is_named():
+    with pytest.raises(ValueError, match="time_zone: found 'Mars/Base', must be an IANA name"):
+        window_starts({"train": date(2022, 4, 12)}, "Mars/Base")

@@ -11,6 +11,7 @@ import polars as pl
 
 from suite.datasets.base import DATA_HOME, HISTORIES, Dataset, Tables
 from suite.datasets.check import check
+from suite.datasets.log import zone
 
 _NAIVE = pl.Datetime("us")
 
@@ -137,6 +138,7 @@ class EBNeRD(Dataset):
     def tables(self) -> Tables:
         """Check the schema of all files, then read them; see ``Dataset.tables``."""
         self.files()
+        zone(self.time_zone)
         folder = self._folder()
         for name, schema in LAYOUT.items():
             check_schema(folder / name, schema)

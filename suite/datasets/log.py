@@ -14,9 +14,19 @@ from suite.datasets.check import check
 CHANNELS = ("channel_1", "channel_2")
 
 
+def zone(name: str) -> ZoneInfo:
+    """Find a time zone by its IANA name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            f"time_zone: found {name!r}, must be an IANA name such as Europe/Berlin"
+        ) from None
+
+
 def midnight(day: date, time_zone: str) -> datetime:
     """Start of a local day, as UTC."""
-    local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(time_zone))
+    local = datetime(day.year, day.month, day.day, tzinfo=zone(time_zone))
     return local.astimezone(ZoneInfo("UTC"))
 
 

@@ -167,7 +167,7 @@ class Table(Dataset):
             return _number(self.label) > self.above
         label = events[self.label]
         if label.dtype != pl.Boolean and not (
-            label.dtype.is_numeric() and label.drop_nulls().is_in([0, 1]).all()
+            label.dtype.is_numeric() and label.drop_nulls().cast(pl.Float64).is_in([0.0, 1.0]).all()
         ):
             raise ValueError(
                 f"{self.events}: {self.label} is {label.dtype} and holds more than 0 and 1, "
@@ -198,10 +198,12 @@ def _item_columns(path: str, given: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _select(path: str, table: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
-    try:
-        return table.select(**columns)
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
+    for name, column in columns.items():
+        try:
+            table = table.with_columns(column.alias(f"canonical {name}"))
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(f"{path}: {name}: {str(error).splitlines()[0]}") from None
+    return table.select(pl.col(f"canonical {name}").alias(name) for name in columns)
 
 
 def _header(path: str) -> list[str]:
@@ -224,4 +226,7 @@ def _scan(path: str) -> pl.LazyFrame:
         raise ValueError(f"{path}: file type {suffix or 'none'}, allowed are .csv and .parquet")
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
-    return pl.scan_csv(path) if suffix == ".csv" else pl.scan_parquet(path)
+    if suffix == ".csv":
+        # The first rows of an id column may be numbers and later ones not.
+        return pl.scan_csv(path, infer_schema_length=None)
+    return pl.scan_parquet(path)
