@@ -38,7 +38,8 @@ def findings(storage: str) -> list[tuple[str, str, str]]:
 
 
 def _processor() -> tuple[str, str, str]:
-    granted = len(psutil.Process().cpu_affinity() or []) or os.cpu_count() or 1
+    has_affinity = hasattr(os, "sched_getaffinity")
+    granted = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return "processor", f"{granted} cores", f"{granted} models train at a time, one core each"
 
 
@@ -49,11 +50,9 @@ def _accelerator() -> tuple[str, str, str]:
     from suite.train import accelerator
 
     used = accelerator(Compute())
-    found = {
-        "cuda": lambda: f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}",
-        "mps": lambda: "Apple GPU",
-        "cpu": lambda: "none",
-    }[used]()
+    found = {"mps": "Apple GPU", "cpu": "none"}.get(used)
+    if found is None:
+        found = f"{torch.cuda.device_count()} x {torch.cuda.get_device_properties(0).name}"
     return "accelerator", found, f"torch {torch.__version__} computes on {used}"
 
 

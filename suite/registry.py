@@ -13,8 +13,9 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -38,15 +39,28 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
 
 
-def first_line(error: ValidationError, known: list[str]) -> str:
+def first_line(error: ValidationError, model: type[BaseModel]) -> str:
     """Say the first of pydantic's complaints in one line: where, found, allowed."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}; {nearest(str(first['loc'][-1]), known)}"
+        *path, key = first["loc"]
+        return f"unknown key {where!r}; {nearest(str(key), _keys(model, path))}"
     if first["type"] == "missing":
         return f"{where}: missing"
-    return f"{where}: found {first['input']!r}, allowed: {first['msg']}"
+    return (
+        f"{where}: found {first['input']!r}, allowed: {first['msg'].removeprefix('Value error, ')}"
+    )
+
+
+def _keys(model: Any, path: list[int | str]) -> Iterable[str]:
+    """Keys that are known at a place inside a model; steps into lists are numbers."""
+    for step in path:
+        if isinstance(step, str):
+            annotation = model.model_fields[step].annotation
+            model = next(iter(get_args(annotation)), annotation)
+    known: Iterable[str] = model.model_fields
+    return known
 
 
 def names(kind: str) -> list[str]:
@@ -84,9 +98,10 @@ def part(kind: str, name: str) -> type[Any]:
 
 def schema(part: type[Any]) -> type[BaseModel]:
     """Parameters of a part, typed: one field for each argument of its constructor."""
-    hints = get_type_hints(part.__init__)
+    # A dataclass's inherited fields are spelled in the module that declares them.
+    hints = get_type_hints(part if is_dataclass(part) else part.__init__)
     fields: dict[str, Any] = {
-        p.name: (hints[p.name], ... if p.default is p.empty else p.default)
+        p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default)
         for p in inspect.signature(part).parameters.values()
     }
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
@@ -105,7 +120,7 @@ def parameters(kind: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
     try:
         checked = model.model_validate(given)
     except ValidationError as error:
-        msg = f"{kind}: {name}: {first_line(error, list(model.model_fields))}"
+        msg = f"{kind}: {name}: {first_line(error, model)}"
         raise ValueError(msg) from None
     return {field: getattr(checked, field) for field in model.model_fields}
 
@@ -148,8 +163,8 @@ def _only_part(kind: str, module: Any) -> type[Any] | None:
 
 def _from_file(kind: str, name: str) -> type[Any]:
     path, _, class_name = name.rpartition(":")
-    if not Path(path).is_file():
-        raise ValueError(f"{kind}: {name}: there is no file {path!r}")
+    if not Path(path).is_file() or not path.endswith(".py"):
+        raise ValueError(f"{kind}: {name}: there is no Python file {path!r}")
     module_name = f"part_{hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:12]}"
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, path)
@@ -157,10 +172,13 @@ def _from_file(kind: str, name: str) -> type[Any]:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[module_name]
+            raise ValueError(f"{kind}: {path}: {type(error).__name__}: {error}") from None
     found = getattr(sys.modules[module_name], class_name, None)
     base = _base(kind)
-    if not (inspect.isclass(found) and issubclass(found, base)):
-        msg = f"{kind}: {path} defines no {class_name!r} that is a {base.__name__}"
-        raise ValueError(msg)
+    if not (inspect.isclass(found) and issubclass(found, base)) or inspect.isabstract(found):
+        raise ValueError(f"{kind}: {path} defines no concrete {base.__name__} {class_name!r}")
     return found

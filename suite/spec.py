@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 from suite.registry import first_line, nearest
 
 RECIPES = Path(__file__).parent / "recipes"
 
-Release = Literal["model", "raw", "context_only"]
+Release = Literal["model", "raw", "context_only", "random_net", "pca"]
 
 
 class Part(BaseModel):
@@ -34,6 +41,8 @@ class Part(BaseModel):
         if isinstance(given, dict) and len(given) == 1 and "name" not in given:
             ((name, parameters),) = given.items()
             return {"name": name, "parameters": parameters or {}}
+        if not isinstance(given, Part) and not (isinstance(given, dict) and "name" in given):
+            raise ValueError("name, or name: {parameters}")
         return given
 
 
@@ -49,6 +58,12 @@ class Training(BaseModel):
     learning_rate: float = Field(8e-4, gt=0, description="peak of the one-cycle schedule")
     pct_start: float = Field(0.3, gt=0, lt=1)
     weight_decay: float = Field(3e-4, ge=0)
+
+    @model_validator(mode="after")
+    def _cap_fits(self) -> Training:
+        if self.user_cap > self.batch_size // 2:
+            raise ValueError(f"user_cap {self.user_cap} up to half of batch_size {self.batch_size}")
+        return self
 
 
 class Compute(BaseModel):
@@ -80,7 +95,7 @@ class Suite(BaseModel):
 
     suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     about: str = ""
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[NonNegativeInt] = Field([0], min_length=1)
     datasets: list[Part] = Field(min_length=1)
     holdout_users: float = Field(0.2, ge=0, lt=1)
     training: Training = Training()
@@ -143,20 +158,19 @@ def load(name: str, overrides: list[str] | None = None) -> Suite:
     """
     path = recipes().get(name, Path(name))
     if not path.is_file():
-        msg = f"no suite {name!r}: it is neither a file nor one of {nearest(name, recipes())}"
-        raise ValueError(msg)
+        raise ValueError(f"there is no suite or file {name!r}; {nearest(name, recipes())}")
     try:
         content = yaml.safe_load(_expand(path))
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: found {type(content).__name__}, allowed: a mapping of keys")
-    for override in overrides or []:
-        _override(content, override)
+    for text in overrides or []:
+        override(content, text)
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        raise ValueError(f"{path.name}: {first_line(error, list(Suite.model_fields))}") from None
+        raise ValueError(f"{path.name}: {first_line(error, Suite)}") from None
 
 
 def _expand(path: Path) -> str:
@@ -171,18 +185,23 @@ def _expand(path: Path) -> str:
     return re.sub(r"\$\{(\w+)\}", value, path.read_text(encoding="utf-8"))
 
 
-def _override(content: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
+def override(content: dict[str, Any], text: str) -> None:
+    """Set a dotted key to a YAML value, both given as ``key=value``."""
+    key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ValueError(f"--set {override}: found no '=', allowed: key=value")
+        raise ValueError(f"--set {text}: found no key or no '=', allowed: key=value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {text}: {value!r} is not YAML") from None
     *path, last = key.split(".")
     node: Any = content
     try:
         for step in path:
             node = node[int(step)] if isinstance(node, list) else node.setdefault(step, {})
         if isinstance(node, list):
-            node[int(last)] = yaml.safe_load(value)
+            node[int(last)] = parsed
         else:
-            node[last] = yaml.safe_load(value)
+            node[last] = parsed
     except (IndexError, ValueError, TypeError, AttributeError):
-        raise ValueError(f"--set {override}: there is no {key!r} in the suite file") from None
+        raise ValueError(f"--set {text}: there is no {key!r} to be set") from None
