@@ -52,10 +52,10 @@ class Store:
         if not (cache / MARKER).exists():
             partial = cache.with_name(f"{digest}.{uuid.uuid4().hex}")
             self.fs.get(at, str(partial), recursive=True)
-            if cache.exists():
-                shutil.rmtree(partial)
-            else:
+            try:
                 partial.rename(cache)
+            except OSError:  # another task on this machine was faster
+                shutil.rmtree(partial)
         return cache
 
     @contextmanager
@@ -87,8 +87,9 @@ class Store:
 
     def discard(self, kind: str, digest: str) -> None:
         """Remove a result, and what killed writers of it left behind."""
-        for left in self.fs.glob(f"{self._at(kind, digest)}*"):
-            self.fs.rm(left, recursive=True)
+        for left in self._ls(f"{self.root}/{kind}"):
+            if left.rpartition("/")[2].startswith(digest):
+                self.fs.rm(left, recursive=True)
 
     def scratch(self, digest: str) -> str:
         """Name the folder, as a path or URI, where an unfinished step keeps what it has."""
@@ -121,14 +122,18 @@ class Store:
         ValueError
             If no such suite was published here; the line names those that were.
         """
-        pattern = f"{self.root}/suites/{name or '*'}/{file}"
-        found = sorted(self.fs.glob(pattern), key=self.fs.modified)
-        if not found:
-            there = [at.split("/")[-2] for at in self.fs.glob(f"{self.root}/suites/*/{file}")]
+        there = {at.rpartition("/")[2]: f"{at}/{file}" for at in self._ls(f"{self.root}/suites")}
+        there = {suite: path for suite, path in there.items() if self.fs.exists(path)}
+        if name not in {None, *there} or not there:
             wanted = f"suite {name!r}" if name else "suite"
             msg = f"{self.url}: no {wanted} has been run here; found: {', '.join(there) or 'none'}"
             raise ValueError(msg)
-        return str(self.fs.cat(found[-1]).decode())
+        chosen = there[name] if name else max(there.values(), key=self.fs.modified)
+        return str(self.fs.cat_file(chosen).decode())
+
+    def _ls(self, folder: str) -> list[str]:
+        """List a folder; a pattern would take brackets in the root's name for its own."""
+        return self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
 
     def _at(self, kind: str, digest: str) -> str:
         return f"{self.root}/{kind}/{digest}"
