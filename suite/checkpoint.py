@@ -26,5 +26,5 @@ def load(url: str) -> dict[str, Any] | None:
     fs, path = fsspec.core.url_to_fs(url)
     if not fs.exists(path):
         return None
-    state: dict[str, Any] = torch.load(io.BytesIO(fs.cat(path)), weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(fs.cat_file(path)), weights_only=True)
     return state

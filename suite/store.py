@@ -40,7 +40,7 @@ class Store:
 
     def marker(self, kind: str, digest: str) -> dict[str, Any]:
         """Read what was noted when the result was finished, such as its seconds."""
-        noted: dict[str, Any] = json.loads(self.fs.cat(f"{self._at(kind, digest)}/{MARKER}"))
+        noted: dict[str, Any] = json.loads(self.fs.cat_file(f"{self._at(kind, digest)}/{MARKER}"))
         return noted
 
     def path(self, kind: str, digest: str) -> Path:
