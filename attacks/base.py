@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.neighbors import neighbors
 from attacks.ranking import Ranks, exact_ranks
 
 Metric = Literal["cosine", "euclidean", "dot"]
@@ -24,6 +25,9 @@ class Attack:
     """
 
     metric: ClassVar[Metric] = "cosine"
+
+    other_training: ClassVar[bool] = False
+    """Whether the probes come from another training of the same model, with the next seed."""
 
     def fit(
         self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
@@ -85,3 +89,11 @@ class Attack:
             How many gallery users beat, and how many tie with, the true one.
         """
         return exact_ranks(self.embed(probe), self.embed(gallery), true_row, metric=self.metric)
+
+    def best(self, probe: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score of the closest gallery user of every probe, ``(n,)``: large when it is close.
+
+        An adversary who must also say "nobody I know" compares it with a threshold.
+        """
+        scores, _ = neighbors(self.embed(probe), self.embed(gallery), 1, metric=self.metric)
+        return scores[:, 0]

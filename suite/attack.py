@@ -29,8 +29,8 @@ class Outcome:
     Attributes
     ----------
     probes
-        ``event_id, user_id, greater, equal`` of every probe: how many gallery users beat, and
-        how many tie with, the true one.
+        ``event_id, user_id, greater, equal, best`` of every probe: how many gallery users beat,
+        and how many tie with, the true one; the largest score, where some users are unknown.
     num_gallery
         Users in the gallery, N.
     num_dropped
@@ -56,7 +56,8 @@ class Outcome:
 
 def attack(
     features: Features,
-    representation: Representation,
+    released: Representation,
+    probed: Representation | None = None,
     *,
     protocol: Part,
     defense: Part,
@@ -70,8 +71,11 @@ def attack(
     ----------
     features
         Events with their windows and times.
-    representation
-        Vectors of the same events, in the same order.
+    released
+        Vectors of events; the gallery is made of them.
+    probed
+        Vectors of the same users' events that the probes are made of, where they are others: half
+        of the history, or another training. Only events in both take part.
     protocol, defense, attack
         Names and parameters.
     seed
@@ -90,32 +94,43 @@ def attack(
     attacker: Attack = registry.create("attacks", attack.name, attack.parameters)
     defense_rng, attack_rng = np.random.default_rng(seed).spawn(2)
 
-    events = features.events.with_row_index("vector_row")
-    cut = cutter.cut(events).join(
-        events.select("event_id", "vector_row"), on="event_id", maintain_order="left"
+    probed = probed or released
+    cut = cutter.cut(features.events)
+    for name, side in (("gallery_row", released), ("probe_row", probed)):
+        rows = pl.DataFrame({"event_id": side.event_id}).with_row_index(name)
+        cut = cut.join(rows, on="event_id", maintain_order="left")
+    known_events, unknown_events = (
+        cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
     )
-    released = defender.apply(representation.vector[cut["vector_row"].to_numpy()], defense_rng)
-    is_gallery = (cut["role"] == "gallery").to_numpy()
-    user_id = cut["user_id"].to_numpy()
-    known, user_row = np.unique(user_id[is_gallery], return_inverse=True)
-    gallery = means(released[is_gallery], user_row, len(known))
-    attacker.fit(released[is_gallery], user_row, attack_rng)
+    vectors = defender.apply(released.vector[known_events["gallery_row"].to_numpy()], defense_rng)
+    probe = defender.apply(probed.vector[unknown_events["probe_row"].to_numpy()], defense_rng)
 
-    probe, probe_user = released[~is_gallery], user_id[~is_gallery]
-    found = np.searchsorted(known, probe_user).clip(max=len(known) - 1)
-    true_row = np.where(known[found] == probe_user, found, -1)
+    known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
+    attacker.fit(vectors, user_row, attack_rng)
+    gallery = means(vectors, user_row, len(known))
+
+    user = unknown_events["user_id"].to_numpy()
+    found = np.searchsorted(known, user).clip(max=len(known) - 1)
+    true_row = np.where(known[found] == user, found, -1)
+    group = attacker.pool(np.unique(user, return_inverse=True)[1])
+    kept, (_, first, group) = group >= 0, np.unique(group[group >= 0], True, True)
+    if len(first) < len(probe):
+        probe = means(probe[kept], group, len(first))
+    true_row, unknown_events = true_row[kept][first], unknown_events.filter(kept)[first]
+
     if num_shards is None:
         num_shards = -(-len(probe) * len(gallery) // PAIRS_PER_SHARD)
     pieces = np.array_split(np.arange(len(probe)), num_shards)
-    ranks = shards.each(_ranks, pieces, attacker, probe, gallery, true_row)
-    probes = cut.filter(pl.Series(~is_gallery)).select(
+    results = shards.each(_attacked, pieces, attacker, probe, gallery, true_row)
+    probes = unknown_events.select(
         "event_id",
         "user_id",
-        greater=pl.Series(np.concatenate([r.greater for r in ranks])),
-        equal=pl.Series(np.concatenate([r.equal for r in ranks])),
+        greater=pl.Series(np.concatenate([ranks.greater for ranks, _ in results])),
+        equal=pl.Series(np.concatenate([ranks.equal for ranks, _ in results])),
+        best=pl.Series(np.concatenate([best for _, best in results]), dtype=pl.Float32),
     )
-    windows = events.join(cut, on="event_id", how="semi")["window"].unique()
-    candidates = events.filter(pl.col("window").is_in(windows.implode()))
+    windows = features.events.join(cut, on="event_id", how="semi")["window"].unique()
+    candidates = features.events.filter(pl.col("window").is_in(windows.implode()))
     return Outcome(probes, num_gallery=len(known), num_dropped=len(candidates) - len(cut))
 
 
@@ -131,11 +146,15 @@ def means(
     return mean
 
 
-def _ranks(
+def _attacked(
     rows: NDArray[np.int64],
     attacker: Attack,
     probe: NDArray[np.float32],
     gallery: NDArray[np.float32],
     true_row: NDArray[np.int64],
-) -> Ranks:
-    return attacker.ranks(probe[rows], gallery, true_row[rows])
+) -> tuple[Ranks, NDArray[np.float32]]:
+    """Rank the true users of some probes; with unknown users among them, score the best guesses."""
+    ranks = attacker.ranks(probe[rows], gallery, true_row[rows])
+    if (true_row >= 0).all():
+        return ranks, np.full(len(rows), np.nan, np.float32)
+    return ranks, attacker.best(probe[rows], gallery)

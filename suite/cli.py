@@ -112,8 +112,8 @@ def simulate(
     """Write a synthetic world in a dataset's exact files and dtypes."""
     from suite import commands
 
-    commands.simulate(
-        name,
+    write = {"ebnerd": commands.simulate_ebnerd}[name]
+    write(
         directory,
         users=users,
         seed=seed,

@@ -57,12 +57,13 @@ def show_plan(suite: Suite, store: Store) -> None:
     from suite import pipeline, plan
 
     plans = plan.plans(suite)
-    steps = {step.digest: step for p in plans for step in p.steps.values()}
+    steps = {step.digest: step for p in plans for step in p.last.chain()}
     table = Table("dataset", "model", "seed", "release", "protocol", "defense", "attack", "cached")
     for p in plans:
-        cached = [kind for kind, step in p.steps.items() if store.has(kind, step.digest)]
+        chain = {step.digest: step for step in p.last.chain()}
+        cached = [step.kind for d, step in chain.items() if store.has(step.kind, d)]
         names = [str(value) for key, value in p.names.items() if key != "synthetic"]
-        table.add_row(*names, "all" if len(cached) == len(p.steps) else ", ".join(cached) or "-")
+        table.add_row(*names, "all" if len(cached) == len(chain) else ", ".join(cached) or "-")
     console = Console()
     console.print(table)
     waiting = Counter(step.kind for step in pipeline.unfinished(plans, store))
@@ -90,18 +91,17 @@ def check_data(name: str, directory: Path, overrides: list[str]) -> None:
     part = registry.part("datasets", name)
     first = next(iter(inspect.signature(part).parameters))
     given: dict[str, Any] = {first: str(directory)}
-    for override in overrides:
-        key, _, value = override.partition("=")
-        given[key] = yaml.safe_load(value)
+    for text in overrides:
+        spec.override(given, text)
     source = registry.create("datasets", name, given)
     Console().print(describe(check(source.tables())))
 
 
-def simulate(name: str, directory: Path, **world: Any) -> None:
-    """Write a synthetic world in the format of a dataset and print what is in it."""
-    from suite.datasets import simulation
+def simulate_ebnerd(directory: Path, **world: Any) -> None:
+    """Write a synthetic world in EB-NeRD's files and print what is in it."""
+    from suite.datasets.simulate_ebnerd import simulate
 
-    Console().print(simulation.simulate(directory, **world))
+    Console().print(simulate(directory, **world))
 
 
 def list_parts(kind: str) -> None:

@@ -10,14 +10,18 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from attacks import metrics as reid
 from attacks import stats
+from attacks.detection import fnir_at_fpir
 from attacks.ranking import Ranks
 from suite import metrics
 from suite.attack import Outcome
 from suite.leaderboard import Row
 from suite.train import Fitted
+
+FPIRS = (0.001, 0.01, 0.1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def measure(
     Measures
         Rates in [0, 1].
     """
-    row, extra = _reidentification(outcome, replicates, seed), {}
+    row, extra = _reidentification(outcome, replicates, seed), _open_set(outcome)
     if fitted is not None:
         validation, test = (_scores(fitted, window) for window in ("validation", "test"))
         utility = asdict(metrics.utility(validation, test, fitted.positive_weight[0]))
@@ -78,6 +82,38 @@ def measure(
     return Measures({key: value for key, value in row.items() if key in Row.model_fields}, extra)
 
 
+def best(*results: Outcome | Measures, candidates: list[str]) -> Measures:
+    """Report the attacker that is strongest on validation.
+
+    Parameters
+    ----------
+    results
+        Ranks of each candidate on validation, then figures of each on test.
+    candidates
+        Their names, in the same order.
+
+    Returns
+    -------
+    Measures
+        Those of the candidate with the largest top-1 on validation, the first of equals.
+    """
+    outcomes = [result for result in results if isinstance(result, Outcome)]
+    measures = [result for result in results if isinstance(result, Measures)]
+    top1 = [reid.top_credit(_mated(outcome)[0], 1).mean() for outcome in outcomes]
+    chosen = int(np.argmax(top1))
+    note = {"reason": f"strongest on validation: {candidates[chosen]}"}
+    return Measures(measures[chosen].row | note, measures[chosen].extra)
+
+
+def _mated(outcome: Outcome) -> tuple[Ranks, NDArray[np.int64]]:
+    """Ranks of the probes whose user is in the gallery, and those users."""
+    probes = outcome.probes
+    ranks = Ranks(probes["greater"].to_numpy(), probes["equal"].to_numpy())
+    known = reid.mated(ranks, outcome.num_gallery)
+    user = probes["user_id"].to_numpy()[known]
+    return Ranks(ranks.greater[known], ranks.equal[known]), user
+
+
 def _scores(fitted: Fitted, window: str) -> metrics.Scores:
     events = fitted.scores.filter(pl.col("window") == window)
     columns = (events[name].to_numpy() for name in ("logit", "engaged", "user_id"))
@@ -85,13 +121,8 @@ def _scores(fitted: Fitted, window: str) -> metrics.Scores:
 
 
 def _reidentification(outcome: Outcome, replicates: int, seed: int) -> dict[str, Any]:
-    probes = outcome.probes
-    ranks = Ranks(probes["greater"].to_numpy(), probes["equal"].to_numpy())
-    user = probes["user_id"].to_numpy()
+    ranks, user = _mated(outcome)
     found = asdict(reid.identification(ranks, user, outcome.num_gallery))
-
-    known = reid.mated(ranks, outcome.num_gallery)
-    ranks, user = Ranks(ranks.greater[known], ranks.equal[known]), user[known]
     top1, reciprocal = reid.top_credit(ranks, 1), reid.reciprocal_rank(ranks)
     draws: dict[str, Any] = {"replicates": replicates, "rng": np.random.default_rng(seed)}
     over_probes = stats.rate_intervals(np.column_stack([top1, reciprocal]), user, **draws)
@@ -101,3 +132,15 @@ def _reidentification(outcome: Outcome, replicates: int, seed: int) -> dict[str,
         found[f"lift_{end}"] = found[f"top1_{end}"] * outcome.num_gallery
         (found[f"per_user_top1_{end}"],) = getattr(over_users, end).tolist()
     return {**found, "num_dropped": outcome.num_dropped}
+
+
+def _open_set(outcome: Outcome) -> dict[str, float]:
+    """FNIR at three FPIR, where the protocol has probes of unknown users."""
+    unmated = outcome.probes.filter(pl.col("greater") == outcome.num_gallery)
+    if unmated.is_empty():
+        return {}
+    mated = outcome.probes.filter(pl.col("greater") < outcome.num_gallery)
+    best, unmated_best = mated["best"].to_numpy(), unmated["best"].to_numpy()
+    first = reid.top_credit(_mated(outcome)[0], 1)
+    rates = {fpir: fnir_at_fpir(best, first, unmated_best, fpir) for fpir in FPIRS}
+    return {f"reid/fnir_at_fpir_{f}": rate for f, rate in rates.items() if rate is not None}

@@ -25,10 +25,12 @@ from suite.store import Store
 
 FUNCTIONS: dict[str, tuple[Any, Any]] = {
     "features": (prepare.prepare, Features),
+    "half": (prepare.half, Features),
     "fit": (train.fit, train.Fitted),
     "represent": (represent.represent, represent.Representation),
     "attack": (attacking.attack, attacking.Outcome),
     "measure": (measure.measure, measure.Measures),
+    "best": (measure.best, measure.Measures),
 }
 """Step -> its function, and the type of its result, which saves and loads itself."""
 
@@ -86,7 +88,7 @@ def unfinished(plans: list[Plan], store: Store) -> list[Step]:
             found[step.digest] = step
 
     for cell in plans:
-        visit(cell.steps["measure"])
+        visit(cell.last)
     order = list(FUNCTIONS)
     return sorted(found.values(), key=lambda step: order.index(step.kind))
 

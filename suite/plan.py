@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ from typing import Any
 from suite import digest, registry
 from suite.datasets.base import Dataset
 from suite.spec import Cell, Part, Suite, label
+
+BEST = "best"
+"""Stands in a suite's attacks for the one of them that is strongest on validation."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Step:
     Attributes
     ----------
     kind
-        ``features``, ``fit``, ``represent``, ``attack`` or ``measure``.
+        Which function of ``suite.pipeline.FUNCTIONS`` it is.
     title
         What a person reads while it runs.
     arguments
@@ -28,8 +33,8 @@ class Step:
         Steps whose results come first among the function's arguments.
     modules
         Modules whose source, with all that they import, decides the result.
-    content
-        Hashes of files that decide the result, in place of the paths in ``arguments``.
+    files
+        Data whose content decides the result; where it lies does not.
     """
 
     kind: str
@@ -37,25 +42,31 @@ class Step:
     arguments: dict[str, Any]
     inputs: tuple[Step, ...]
     modules: tuple[str, ...]
-    content: tuple[str, ...] = field(default=())
+    files: tuple[Path, ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 that names the result."""
         arguments = self.arguments
-        if self.content:
+        if self.files:
             dataset: Part = arguments["dataset"]
-            arguments = {**arguments, "dataset": _without_paths(dataset)}
+            arguments = {**arguments, "dataset": _without_paths(dataset, self.files)}
         return digest.digest(
             {
                 "step": self.kind,
                 "arguments": arguments,
                 "inputs": [step.digest for step in self.inputs],
-                "content": self.content,
+                "content": [digest.of_file(path) for path in self.files],
                 "sources": digest.sources(*self.modules),
                 "libraries": digest.libraries(),
             }
         )
+
+    def chain(self) -> Iterator[Step]:
+        """Yield all that the step needs, inputs first, and then itself."""
+        for step in self.inputs:
+            yield from step.chain()
+        yield self
 
 
 @dataclass(frozen=True)
@@ -66,17 +77,20 @@ class Plan:
     ----------
     names
         The row's keys that say which cell it is.
-    steps
-        By kind; ``fit`` is missing where the release needs no fitted model.
+    last
+        The step that gives the row's figures; it needs all others.
+    timed
+        The steps whose seconds the row shows, by kind.
     """
 
     names: dict[str, Any]
-    steps: dict[str, Step]
+    last: Step
+    timed: dict[str, Step]
 
     @property
     def digest(self) -> str:
         """Digest of the cell: that of its last step."""
-        return self.steps["measure"].digest
+        return self.last.digest
 
 
 def plans(suite: Suite) -> list[Plan]:
@@ -89,85 +103,166 @@ def plans(suite: Suite) -> list[Plan]:
     """
     full = suite.model_copy(
         update={
-            kind: [
-                Part(name=p.name, parameters=registry.parameters(kind, p.name, p.parameters))
-                for p in getattr(suite, kind)
-            ]
+            kind: [_full(kind, part, label(part, parts)) for part in parts]
             for kind in registry.KINDS
+            for parts in [getattr(suite, kind)]
         }
     )
-    for kind in registry.KINDS:
-        for part in getattr(full, kind):
-            registry.create(kind, part.name, part.parameters)
-    datasets = {id(part): _features(part, full) for part in full.datasets}
-    return [_plan(cell, full, *datasets[id(cell.dataset)]) for cell in full.cells()]
+    sources = [_features(part, full) for part in full.datasets]
+    per_dataset = len(full.cells()) // len(full.datasets)
+    found = [
+        _plan(cell, full, *sources[number // per_dataset])
+        for number, cell in enumerate(full.cells())
+    ]
+    twice = [digest for digest, count in Counter(p.digest for p in found).items() if count > 1]
+    if twice:
+        names = next(p.names for p in found if p.digest == twice[0])
+        shown = ", ".join(f"{key} {value}" for key, value in names.items())
+        raise ValueError(f"{suite.suite}: the same cell is asked for twice: {shown}")
+    return found
+
+
+def _full(kind: str, part: Part, label: str) -> Part:
+    """Fill in the defaults, and make the part once, so that it can refuse."""
+    if (kind, part.name) == ("attacks", BEST):
+        return Part(name=BEST, label=BEST)
+    parameters = registry.parameters(kind, part.name, part.parameters)
+    registry.create(kind, part.name, parameters)
+    return Part(name=part.name, parameters=parameters, label=label)
 
 
 def _features(part: Part, suite: Suite) -> tuple[Step, bool]:
     source: Dataset = registry.create("datasets", part.name, part.parameters)
     step = Step(
         "features",
-        f"features of {label(part, suite.datasets)}",
+        f"features of {part.label}",
         {"dataset": part, "holdout_users": suite.holdout_users},
         (),
         ("suite.prepare", registry.module("datasets", part.name)),
-        tuple(digest.of_file(path) for path in source.files()),
+        tuple(source.files()),
     )
     return step, source.synthetic
 
 
 def _plan(cell: Cell, suite: Suite, features: Step, synthetic: bool) -> Plan:
     names = {
-        "dataset": label(cell.dataset, suite.datasets),
+        "dataset": cell.dataset.label,
         "synthetic": synthetic,
-        "model": label(cell.model, suite.models),
+        "model": cell.model.label,
         "seed": cell.seed,
         "release": cell.release,
-        "protocol": label(cell.protocol, suite.protocols),
-        "defense": label(cell.defense, suite.defenses),
-        "attack": label(cell.attack, suite.attacks),
+        "protocol": cell.protocol.label,
+        "defense": cell.defense.label,
+        "attack": cell.attack.label,
     }
-    model_module = registry.module("models", cell.model.name)
-    who = f"{names['model']} on {names['dataset']}, seed {cell.seed}"
-    fit = Step(
+    if cell.attack.name == BEST:
+        return Plan(names, _best(cell, suite, features), {})
+    attack = _attack(cell, suite, features)
+    timed = {"represent": attack.inputs[1], "attack": attack}
+    if cell.release == "model":
+        timed["fit"] = _fit(cell, suite, features)
+    return Plan(names, _measure(cell, suite, features, attack), timed)
+
+
+def _fit(cell: Cell, suite: Suite, features: Step) -> Step:
+    return Step(
         "fit",
-        f"fit {who}",
+        f"fit {_who(cell)}",
         {"model": cell.model, "training": suite.training, "seed": cell.seed},
         (features,),
-        ("suite.train", model_module),
+        ("suite.train", registry.module("models", cell.model.name)),
     )
-    needed = (features, fit) if cell.release == "model" else (features,)
-    represent = Step(
+
+
+def _represent(cell: Cell, suite: Suite, features: Step, fitted_on: Step) -> Step:
+    arguments: dict[str, Any] = {"model": cell.model, "release": cell.release}
+    if cell.release == "random_net":
+        arguments["seed"] = cell.seed
+    return Step(
         "represent",
-        f"represent {who}, {cell.release}",
-        {"model": cell.model, "release": cell.release},
-        needed,
-        ("suite.represent", model_module),
+        f"represent {_who(cell)}, {cell.release}",
+        arguments,
+        (features, _fit(cell, suite, fitted_on)) if cell.release == "model" else (features,),
+        ("suite.represent", registry.module("models", cell.model.name)),
     )
+
+
+def _attack(cell: Cell, suite: Suite, features: Step) -> Step:
     parts = {"protocol": cell.protocol, "defense": cell.defense, "attack": cell.attack}
-    attack = Step(
+    if registry.part("protocols", cell.protocol.name).splits_history:
+        halves = [_half(cell, features, side) for side in ("gallery", "probe")]
+        released = tuple(_represent(cell, suite, half, features) for half in halves)
+    else:
+        released = (_represent(cell, suite, features, features),)
+    if registry.part("attacks", cell.attack.name).other_training:
+        other = cell._replace(seed=cell.seed + 1)
+        released = (released[0], _represent(other, suite, features, features))
+    return Step(
         "attack",
-        f"attack {who}, {cell.release}: {names['protocol']}, {names['attack']}",
+        f"attack {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
         {**parts, "seed": cell.seed},
-        (features, represent),
-        ("suite.attack", *(registry.module(f"{key}s", p.name) for key, p in parts.items())),
+        (features, *released),
+        ("suite.attack", *(registry.module(f"{kind}s", p.name) for kind, p in parts.items())),
     )
-    measure = Step(
+
+
+def _half(cell: Cell, features: Step, side: str) -> Step:
+    return Step(
+        "half",
+        f"{side} half of the histories of {cell.dataset.name}",
+        {"dataset": cell.dataset, "side": side},
+        (features,),
+        features.modules,
+        features.files,
+    )
+
+
+def _measure(cell: Cell, suite: Suite, features: Step, attack: Step) -> Step:
+    fitted = (_fit(cell, suite, features),) if cell.release == "model" else ()
+    return Step(
         "measure",
-        f"measure {who}, {cell.release}",
+        f"measure {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
         {"replicates": suite.bootstrap, "seed": cell.seed},
-        (attack, fit) if cell.release == "model" else (attack,),
+        (attack, *fitted),
         ("suite.measure",),
     )
-    steps = (features, *needed[1:], represent, attack, measure)
-    return Plan(names, {step.kind: step for step in steps})
 
 
-def _without_paths(part: Part) -> Part:
-    """Drop parameters that are paths: where the data lies changes nothing, its content does."""
+def _best(cell: Cell, suite: Suite, features: Step) -> Step:
+    """Choose among the suite's other attackers on validation, report the choice on test."""
+    candidates = [part for part in suite.attacks if part.name != BEST]
+    if not candidates:
+        raise ValueError(
+            "attacks: found only best, allowed: best beside the attacks to choose from"
+        )
+    protocol = registry.create("protocols", cell.protocol.name, cell.protocol.parameters)
+    chosen_on = Part(
+        name=cell.protocol.name,
+        parameters=asdict(protocol.on_validation()),
+        label=f"{cell.protocol.label} on validation",
+    )
+    cells = [cell._replace(attack=part) for part in candidates]
+    on_validation = [_attack(c._replace(protocol=chosen_on), suite, features) for c in cells]
+    on_test = [_measure(c, suite, features, _attack(c, suite, features)) for c in cells]
+    return Step(
+        "best",
+        f"best attack on {_who(cell)}, {cell.release}: {cell.protocol.label}",
+        {"candidates": [part.label for part in candidates]},
+        (*on_validation, *on_test),
+        ("suite.measure",),
+    )
+
+
+def _who(cell: Cell) -> str:
+    return f"{cell.model.label} on {cell.dataset.label}, seed {cell.seed}"
+
+
+def _without_paths(part: Part, files: tuple[Path, ...]) -> Part:
+    """Drop the parameters that say where the files lie."""
+    places = {str(place) for path in files for place in (path.absolute(), *path.absolute().parents)}
     kept = {
         key: value
         for key, value in part.parameters.items()
-        if not (isinstance(value, str | Path) and Path(value).exists())
+        if not (isinstance(value, str | Path) and value and str(Path(value).absolute()) in places)
     }
     return Part(name=part.name, parameters=kept)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
+import polars as pl
+
 from suite import registry
 from suite.datasets.base import Dataset
 from suite.datasets.check import check
-from suite.features import Features, features
+from suite.features import Features, encode_histories, held_out
+from suite.features import features as fit_features
 from suite.spec import Part
+
+MIN_CLICKS = 5
+"""Clicks that either half of a history needs."""
+
+Side = Literal["gallery", "probe"]
 
 
 def prepare(*, dataset: Part, holdout_users: float) -> Features:
@@ -19,4 +30,75 @@ def prepare(*, dataset: Part, holdout_users: float) -> Features:
     """
     source: Dataset = registry.create("datasets", dataset.name, dataset.parameters)
     tables = check(source.tables())
-    return features(tables, time_zone=source.time_zone, holdout_users=holdout_users)
+    return fit_features(tables, time_zone=source.time_zone, holdout_users=holdout_users)
+
+
+def half(features: Features, *, dataset: Part, side: Side) -> Features:
+    """Encode one half of every history: whole local days, dealt by a coin.
+
+    Parameters
+    ----------
+    features
+        Of the whole histories; their statistics are kept, nothing is fitted again.
+    dataset
+        Where the histories are read again.
+    side
+        Which half.
+
+    Returns
+    -------
+    Features
+        Events of the users and windows with at least 5 clicks on both sides.
+    """
+    source: Dataset = registry.create("datasets", dataset.name, dataset.parameters)
+    tables = check(source.tables())
+    clicks = (
+        features.events.lazy()
+        .select("row", "user_id", "window")
+        .unique()
+        .join(tables.histories, on=["user_id", "window"])
+        .explode("time", "item_id", "channel_1", "channel_2")
+        .sort("row", "time", maintain_order=True)
+        .collect()
+    )
+    days = clicks["time"].dt.convert_time_zone(source.time_zone).dt.date().to_physical()
+    # The same coin in every window: a day shared by two windows' histories stays on its side.
+    key = clicks["user_id"].to_numpy() * 2**20 + days.to_numpy()
+    clicks = clicks.with_columns(in_gallery=pl.Series(held_out(key, 0.5)))
+    counts = clicks.group_by("row").agg(
+        gallery=pl.col("in_gallery").sum(), probe=(~pl.col("in_gallery")).sum()
+    )
+    enough = counts.filter(pl.min_horizontal("gallery", "probe") >= MIN_CLICKS).select("row")
+    if enough.is_empty():
+        msg = f"protocol disjoint: no history has {MIN_CLICKS} clicks on both of its halves"
+        raise ValueError(msg)
+    histories = (
+        clicks.filter(pl.col("in_gallery") == (side == "gallery"))
+        .join(enough, on="row", how="semi")
+        .group_by("row", "user_id", "window", maintain_order=True)
+        .agg("time", "item_id", "channel_1", "channel_2")
+        .sort("row")
+    )
+    aggregates, sequence, mask = encode_histories(
+        histories.drop("row"),
+        tables.items,
+        starts=tables.starts,
+        time_zone=source.time_zone,
+        statistics=features.statistics,
+    )
+    renumbered = histories.select("row").with_row_index("new")
+    numbered = features.events.with_row_index("position")
+    events = numbered.join(renumbered, on="row", maintain_order="left").with_columns(
+        row=pl.col("new").cast(pl.Int64)
+    )
+    position = events["position"].to_numpy()
+    return replace(
+        features,
+        events=events.drop("position", "new"),
+        aggregates=aggregates,
+        sequence=sequence,
+        mask=mask,
+        categorical=features.categorical[position],
+        continuous=features.continuous[position],
+        labels=features.labels[position],
+    )

@@ -81,20 +81,20 @@ def _row(
 
 
 def _measures(plan: Plan, store: Store) -> Measures:
-    return Measures.load(store.path("measure", plan.digest))
+    return Measures.load(store.path(plan.last.kind, plan.digest))
 
 
 def _reason(plan: Plan, failures: dict[str, str]) -> str | None:
     """Say why a cell failed: the first of its steps that did."""
-    return next((failures[s.digest] for s in plan.steps.values() if s.digest in failures), None)
+    return next((failures[s.digest] for s in plan.last.chain() if s.digest in failures), None)
 
 
 def _seconds(plan: Plan, store: Store) -> dict[str, float]:
     """Seconds of the steps whose results are still there."""
     return {
-        f"{kind}_s": store.marker(kind, plan.steps[kind].digest)["seconds"]
-        for kind in ("fit", "represent", "attack")
-        if kind in plan.steps and store.has(kind, plan.steps[kind].digest)
+        f"{kind}_s": store.marker(kind, step.digest)["seconds"]
+        for kind, step in plan.timed.items()
+        if store.has(kind, step.digest)
     }
 
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
 from models.base import NUM_CATEGORIES, NUM_TYPES, Model
 from suite import batches, registry, shards
 from suite.features import Features
 from suite.spec import Part, Release
-from suite.train import Fitted
+from suite.train import Fitted, build
 
 EVENTS_PER_SHARD = 200_000
 EVENTS_PER_CHUNK = 4_096
+
+PCA_DIMENSIONS = 64
+"""As many as the torch models release."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,12 @@ class Representation:
 
 
 def represent(
-    features: Features, fitted: Fitted | None = None, *, model: Part, release: Release
+    features: Features,
+    fitted: Fitted | None = None,
+    *,
+    model: Part,
+    release: Release,
+    seed: int | None = None,
 ) -> Representation:
     """Compute the released vector of every event.
 
@@ -73,7 +83,11 @@ def represent(
     release
         ``model``: what the model's ``represent`` gives. ``raw``: its scaled user-side inputs,
         aggregates and the flattened sequence with zeros as padding. ``context_only``: its item
-        and context inputs, categories as indicators.
+        and context inputs, categories as indicators. ``random_net``: what the model gives with its
+        untrained weights, all 0 for a model that has none. ``pca``: ``raw`` in 64 dimensions, the
+        axes fitted on trained users' train histories.
+    seed
+        Of the untrained weights; no other release needs one.
 
     Returns
     -------
@@ -83,13 +97,20 @@ def represent(
     built: Model = registry.create("models", model.name, model.parameters)
     rows = np.arange(len(features.events))
     if release == "raw":
-        vector = _user_side(built, features)
+        vector = _user_side(built, features)[history_rows(features)]
+    elif release == "pca":
+        vector = _principal(_user_side(built, features), features)[history_rows(features)]
     elif release == "context_only":
         vector = _event_side(built, features)
     else:
-        assert fitted is not None
+        if release == "random_net":
+            assert seed is not None
+            state = build(model, seed).state()
+        else:
+            assert fitted is not None
+            state = fitted.state
         pieces = list(batches.chunks(features, rows, size=EVENTS_PER_SHARD))
-        found = shards.each(_vectors, pieces, model, fitted, features)
+        found = shards.each(_vectors, pieces, model, state, features)
         vector = np.empty((len(rows), found[0].shape[1]), np.float32)
         vector[np.concatenate(pieces)] = np.concatenate(found)
     return Representation(
@@ -100,11 +121,11 @@ def represent(
 
 
 def _vectors(
-    rows: NDArray[np.int64], model: Part, fitted: Fitted, features: Features
+    rows: NDArray[np.int64], model: Part, state: dict[str, NDArray[Any]], features: Features
 ) -> NDArray[np.float32]:
     """Vectors of some events, in the order of ``rows``; each history is encoded once."""
     built: Model = registry.create("models", model.name, model.parameters)
-    built.load_state(fitted.state)
+    built.load_state(state)
     found = [
         built.represent(batches.gather(features, chunk))
         for chunk in batches.chunks(features, rows, size=EVENTS_PER_CHUNK)
@@ -112,14 +133,25 @@ def _vectors(
     return np.concatenate(found)
 
 
+def history_rows(features: Features) -> NDArray[np.int64]:
+    """Row of each event's history, ``(E,)``."""
+    return features.events["row"].to_numpy()
+
+
 def _user_side(model: Model, features: Features) -> NDArray[np.float32]:
+    """Concatenate the inputs of each history, ``(R, d)``."""
     inputs = [features.aggregates[:, : model.num_aggregates]]
     if model.uses_sequence:
         steps = np.where(features.mask[:, :, None], features.sequence, 0)
         inputs.append(steps.reshape(len(steps), -1))
-    history: NDArray[np.int64] = features.events["row"].to_numpy()
-    user_side: NDArray[np.float32] = np.concatenate(inputs, axis=1, dtype=np.float32)[history]
-    return user_side
+    return np.concatenate(inputs, axis=1, dtype=np.float32)
+
+
+def _principal(inputs: NDArray[np.float32], features: Features) -> NDArray[np.float32]:
+    fitted_on = np.unique(history_rows(features)[batches.rows(features, "train", trained=True)])
+    axes = PCA(min(PCA_DIMENSIONS, *inputs[fitted_on].shape), svd_solver="full")
+    principal: NDArray[np.float32] = axes.fit(inputs[fitted_on]).transform(inputs)
+    return principal.astype(np.float32)
 
 
 def _event_side(model: Model, features: Features) -> NDArray[np.float32]:

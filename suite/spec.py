@@ -32,6 +32,7 @@ class Part(BaseModel):
 
     name: str
     parameters: dict[str, Any] = Field(default_factory=dict)
+    label: str = Field("", exclude=True, description="how the leaderboard calls it")
 
     @model_validator(mode="before")
     @classmethod
@@ -124,10 +125,13 @@ class Suite(BaseModel):
 def label(part: Part, among: list[Part]) -> str:
     """Name of a part in the leaderboard; parameters appear where the name alone is not unique."""
     twins = [other.parameters for other in among if other.name == part.name]
-    keys = sorted({key for twin in twins for key in twin})
-    telling = [k for k in keys if any(t.get(k) != twins[0].get(k) for t in twins)]
-    shown = ",".join(f"{k}={part.parameters[k]}" for k in telling if k in part.parameters)
-    return f"{part.name}({shown})" if shown else part.name
+    telling = [k for k in part.parameters if any(t.get(k) != part.parameters[k] for t in twins)]
+    shown = ", ".join(f"{key} {_shown(part.parameters[key])}" for key in telling)
+    return f"{part.name} ({shown})" if shown else part.name
+
+
+def _shown(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def recipes() -> dict[str, Path]:

@@ -44,7 +44,14 @@ METRICS = {
 }
 """Metric key in MLflow, and the key of the leaderboard it comes from."""
 
-EXTRA = ("utility/rce", "train/examples_per_s", "attack/pairs_per_s")
+EXTRA = (
+    "utility/rce",
+    "train/examples_per_s",
+    "attack/pairs_per_s",
+    "reid/fnir_at_fpir_0.001",
+    "reid/fnir_at_fpir_0.01",
+    "reid/fnir_at_fpir_0.1",
+)
 """Metric keys that the leaderboard does not have."""
 
 PARAMS = ("dataset", "model", "seed", "release", "protocol", "defense", "attack")

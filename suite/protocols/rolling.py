@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import polars as pl
@@ -21,15 +21,21 @@ class Rolling(Protocol):
     ----------
     probes
         Window of the probes; ``validation`` is for choosing the strongest attacker.
+    exclude
+        See ``Protocol``.
     """
 
     probes: Literal["validation", "test"] = "test"
 
-    def cut(self, events: pl.DataFrame) -> pl.DataFrame:
+    def roles(self, events: pl.DataFrame) -> pl.DataFrame:
         """Give train events to the gallery and events of the probe window to the probes."""
         role = pl.when(pl.col("window") == "train").then(pl.lit("gallery"))
         return (
             self.enough(events, ("train", "test"))
             .filter(pl.col("window").is_in(("train", self.probes)))
-            .select("event_id", "user_id", role.otherwise(pl.lit("probe")).alias("role"))
+            .with_columns(role=role.otherwise(pl.lit("probe")))
         )
+
+    def on_validation(self) -> Rolling:
+        """Take the probes from validation."""
+        return replace(self, probes="validation")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from suite.protocols.base import Protocol
 
@@ -27,6 +28,8 @@ class Static(Protocol):
     users
         ``common``: users with at least 4 events in train and in test, as in ``rolling``, so that
         both have the same gallery size; ``all``: 4 events in the windows split.
+    exclude
+        See ``Protocol``.
 
     References
     ----------
@@ -37,21 +40,33 @@ class Static(Protocol):
     windows: tuple[Literal["train", "validation", "test"], ...] = ("test",)
     users: Literal["common", "all"] = "common"
 
-    def cut(self, events: pl.DataFrame) -> pl.DataFrame:
+    def roles(self, events: pl.DataFrame) -> pl.DataFrame:
         """Deal each user's events to gallery and probe."""
         chosen = events.filter(pl.col("window").is_in(self.windows))
         if self.users == "common":
             eligible = self.enough(events, ("train", "test"))
         else:
             eligible = self.enough(chosen.with_columns(window=pl.lit("any")), ("any",))
-        cut = chosen.join(eligible, on="user_id", how="semi").sort("user_id", "time", "event_id")
+        cut = (
+            chosen.join(eligible, on="user_id", how="semi")
+            .filter(pl.len().over("user_id") >= 2)
+            .sort("user_id", "time", "event_id")
+        )
+        if cut.is_empty():
+            raise ValueError(
+                f"protocol static: no user has two events in {', '.join(self.windows)}"
+            )
         sizes = cut.group_by("user_id", maintain_order=True).len()
         in_gallery = np.concatenate([_first_half(user_id, n) for user_id, n in sizes.iter_rows()])
         role = pl.when(pl.Series(in_gallery)).then(pl.lit("gallery")).otherwise(pl.lit("probe"))
-        return cut.select("event_id", "user_id", role.alias("role"))
+        return cut.with_columns(role=role)
+
+    def on_validation(self) -> Static:
+        """Split the events of validation."""
+        return replace(self, windows=("validation",))
 
 
-def _first_half(user_id: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _first_half(user_id: int, n: int) -> NDArray[np.bool_]:
     """Mark floor(n/2) of n events by a permutation keyed by (42, user_id)."""
     order = np.random.default_rng([42, user_id % 2**64]).permutation(n)
     marked = np.zeros(n, bool)
