@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+
+import fsspec
+import pytest
+
+from suite.store import MARKER, Store
+
+DIGEST = "0f" * 32
+
+
+@pytest.fixture(params=["folder", "folder with [brackets]", "memory"])
+def store(request, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    if request.param == "memory":
+        yield Store("memory://bucket/prefix")
+        fsspec.filesystem("memory").store.clear()
+    else:
+        yield Store(str(tmp_path / request.param))
+
+
+def write(store: Store, text: str = "one", digest: str = DIGEST) -> None:
+    with store.writing("fit", digest, {"seconds": 1.5}) as folder:
+        (folder / "result.txt").write_text(text)
+        (folder / "deeper").mkdir()
+        (folder / "deeper" / "more.txt").write_text(text)
+
+
+def files(store: Store) -> list[str]:
+    return [path.removeprefix(f"{store.root}/") for path in store.fs.find(store.root)]
+
+
+def test_what_is_written_can_be_read_with_its_note(store):
+    assert not store.has("fit", DIGEST)
+    write(store)
+    assert store.has("fit", DIGEST)
+    assert store.marker("fit", DIGEST) == {"seconds": 1.5}
+    folder = store.path("fit", DIGEST)
+    assert (folder / "result.txt").read_text() == "one"
+    assert (folder / "deeper" / "more.txt").read_text() == "one"
+    assert store.path("fit", DIGEST) == folder
+    assert not store.has("fit", "1" * 64)
+    assert not store.has("represent", DIGEST)
+
+
+def test_the_note_may_be_filled_while_writing(store):
+    note = {}
+    with store.writing("fit", DIGEST, note):
+        note["seconds"] = 2.0
+    assert store.marker("fit", DIGEST) == {"seconds": 2.0}
+
+
+def test_a_writer_that_fails_leaves_nothing(store):
+    def fail() -> None:
+        with store.writing("fit", DIGEST, {}) as folder:
+            (folder / "result.txt").write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not store.has("fit", DIGEST)
+    assert files(store) == []
+
+
+def test_a_result_without_a_marker_does_not_count_and_is_replaced(store):
+    store.fs.makedirs(f"{store.root}/fit/{DIGEST}", exist_ok=True)
+    store.fs.pipe_file(f"{store.root}/fit/{DIGEST}/half.txt", b"half")
+    assert not store.has("fit", DIGEST)
+    write(store)
+    assert sorted(files(store)) == [
+        f"fit/{DIGEST}/{name}" for name in ("deeper/more.txt", MARKER, "result.txt")
+    ]
+
+
+def test_a_killed_writer_leaves_nothing_that_counts_and_the_next_one_clears_it(tmp_path, shell):
+    program = (
+        "import os, sys\n"
+        "from suite.store import Store\n"
+        f"with Store(sys.argv[1]).writing('fit', '{DIGEST}', {{}}) as folder:\n"
+        "    (folder / 'result.txt').write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    root = tmp_path / "runs"
+    assert shell("-c", program, root).code == -9
+    (left,) = (root / "fit").iterdir()
+    assert (left / "result.txt").exists()
+    store = Store(str(root))
+    assert not store.has("fit", DIGEST)
+    write(store)
+    assert [path.name for path in (root / "fit").iterdir()] == [DIGEST]
+
+
+def test_rewriting_and_discarding_touch_only_their_own_digest(store):
+    other = "1" * 64
+    write(store, "other", other)
+    write(store, "one")
+    write(store, "two")
+    store.discard("fit", DIGEST)
+    assert not store.has("fit", DIGEST)
+    assert (store.path("fit", other) / "result.txt").read_text() == "other"
+
+
+def test_a_rewritten_local_result_is_the_new_one(tmp_path):
+    store = Store(str(tmp_path))
+    write(store, "one")
+    write(store, "two")
+    assert (store.path("fit", DIGEST) / "result.txt").read_text() == "two"
+
+
+def test_scratch_can_be_written_through_its_name_and_is_cleared_alone(store):
+    url = f"{store.scratch(DIGEST)}/checkpoint.pt"
+    fs, path = fsspec.core.url_to_fs(url)
+    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+    fs.pipe_file(path, b"state")
+    write(store)
+    store.clear("1" * 64)
+    assert f"unfinished/{DIGEST}/checkpoint.pt" in files(store)
+    store.clear(DIGEST)
+    assert not any("unfinished" in name for name in files(store))
+    assert store.has("fit", DIGEST)
+
+
+def publish(store: Store, folder, suite: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "leaderboard.json").write_text(text)
+    (folder / "leaderboard.md").write_text(text)
+    store.publish(suite, folder)
+
+
+def test_a_suite_is_published_whole_and_published_again(store, tmp_path):
+    publish(store, tmp_path / "board", "quick", "first")
+    publish(store, tmp_path / "board", "quick", "second")
+    assert store.read_published("quick", "leaderboard.json") == "second"
+    assert sorted(files(store)) == [f"suites/quick/leaderboard.{kind}" for kind in ("json", "md")]
+
+
+def test_without_a_name_the_suite_published_last_is_read(store, tmp_path):
+    for suite in ("quick", "another", "quick"):
+        publish(store, tmp_path / "board", suite, suite)
+        time.sleep(0.02)
+    assert store.read_published(None, "leaderboard.json") == "quick"
+    assert store.read_published("another", "leaderboard.json") == "another"
+
+
+def test_a_suite_that_never_ran_is_answered_with_those_that_did(store, tmp_path):
+    with pytest.raises(ValueError, match=r"no suite has been run here; found: none$"):
+        store.read_published(None, "leaderboard.json")
+    publish(store, tmp_path / "board", "quick", "x")
+    with pytest.raises(ValueError, match=r"no suite 'quik' has been run here; found: quick$"):
+        store.read_published("quik", "leaderboard.json")
+
+
+def test_a_store_travels_to_another_process(store):
+    import pickle
+
+    again = pickle.loads(pickle.dumps(store))
+    write(store)
+    assert again.has("fit", DIGEST)
+    assert json.loads(again.fs.cat_file(f"{again.root}/fit/{DIGEST}/{MARKER}")) == {"seconds": 1.5}
