@@ -4,6 +4,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from suite.datasets.check import check
 from suite.datasets.ebnerd import ARTICLES, BEHAVIORS, HISTORY, LAYOUT, EBNeRD
 
 TRAIN, LATER = datetime(2023, 5, 18, 7), datetime(2023, 5, 25, 7)
@@ -85,7 +86,7 @@ def test_the_files_have_17_5_and_21_columns():
 
 
 def test_events_are_the_clicked_articles_in_local_time(tmp_path):
-    events = write(tmp_path, rows_of()).tables().events.collect()
+    events = check(write(tmp_path, rows_of()).tables()).events.collect()
 
     assert events.row(1, named=True) == {
         "event_id": 101,
@@ -101,7 +102,7 @@ def test_events_are_the_clicked_articles_in_local_time(tmp_path):
 
 
 def test_the_validation_split_is_cut_at_the_midpoint_of_its_time_span(tmp_path):
-    tables = write(tmp_path, rows_of()).tables()
+    tables = check(write(tmp_path, rows_of()).tables())
     events = tables.events.collect()
 
     # Impressions at 0, 16, ..., 144 h: the midpoint is 72 h.
@@ -114,7 +115,7 @@ def test_the_validation_split_is_cut_at_the_midpoint_of_its_time_span(tmp_path):
 
 
 def test_validation_and_test_share_one_history_file(tmp_path):
-    histories = write(tmp_path, rows_of()).tables().histories.collect()
+    histories = check(write(tmp_path, rows_of()).tables()).histories.collect()
     of_first = {row["window"]: row for row in histories.to_dicts() if row["user_id"] == 1}
 
     assert of_first["train"]["time"][-1] == local(TRAIN - timedelta(hours=1))
@@ -126,18 +127,18 @@ def test_validation_and_test_share_one_history_file(tmp_path):
 
 def test_a_history_comes_out_in_time_order(tmp_path):
     rows = rows_of()
-    sorted_tables = write(tmp_path / "sorted", rows).tables()
+    sorted_tables = check(write(tmp_path / "sorted", rows).tables())
     for row in rows["validation/history.parquet"]:
         for name, values in row.items():
             if name != "user_id":
                 row[name] = [values[position] for position in (2, 0, 1)]
-    tables = write(tmp_path / "mixed", rows).tables()
+    tables = check(write(tmp_path / "mixed", rows).tables())
 
     assert tables.histories.collect().equals(sorted_tables.histories.collect())
 
 
 def test_items_have_their_lengths_and_keep_their_texts(tmp_path):
-    items = write(tmp_path, rows_of()).tables().items.collect()
+    items = check(write(tmp_path, rows_of()).tables()).items.collect()
 
     assert items.row(0, named=True) == {
         "item_id": 7,
@@ -163,7 +164,7 @@ def test_nulls_and_odd_clicks_are_dropped_or_filled_and_counted(tmp_path):
     train[3]["article_ids_clicked"] = []
     train[4]["article_ids_clicked"] = None
     train[5]["article_ids_clicked"] = [8, 7]
-    tables = write(tmp_path, rows).tables()
+    tables = check(write(tmp_path, rows).tables())
     events = tables.events.collect().head(6)
 
     assert tables.dropped == {
@@ -197,7 +198,7 @@ def test_a_folder_that_holds_several_releases_is_refused(tmp_path):
         write(tmp_path / name, rows_of())
 
     with pytest.raises(ValueError, match="have one: ebnerd_demo, ebnerd_small, exactly one is"):
-        EBNeRD(path=str(tmp_path)).tables()
+        check(EBNeRD(path=str(tmp_path)).tables())
 
 
 def test_a_folder_without_a_release_is_refused(tmp_path):
@@ -219,7 +220,7 @@ def test_every_wrong_column_of_a_file_is_listed_in_one_line(tmp_path):
     pl.read_parquet(path).drop("gender").cast({"user_id": pl.Int64}).write_parquet(path)
 
     with pytest.raises(ValueError, match=r"behaviors\.parquet: ") as error:
-        part.tables()
+        check(part.tables())
     assert (
         str(error.value)
         == f"{path}: user_id is Int64, must be UInt32; gender is missing, must be Int8"
@@ -236,7 +237,7 @@ def test_no_row_is_read_before_the_columns_of_every_file_are_right(tmp_path):
     )
 
     with pytest.raises(ValueError, match=r"articles\.parquet: url is missing, must be String"):
-        part.tables()
+        check(part.tables())
 
 
 def test_a_file_that_is_not_parquet_is_refused_in_one_line(tmp_path):
@@ -244,7 +245,7 @@ def test_a_file_that_is_not_parquet_is_refused_in_one_line(tmp_path):
     (tmp_path / "articles.parquet").write_text("article_id,title\n")
 
     with pytest.raises(ValueError, match=r"articles\.parquet: not a Parquet file") as error:
-        part.tables()
+        check(part.tables())
     assert "\n" not in str(error.value)
 
 
@@ -253,7 +254,7 @@ def test_lists_of_unequal_length_are_refused_with_their_user(tmp_path):
     rows["train/history.parquet"][1]["read_time_fixed"] = [1.0]
 
     with pytest.raises(ValueError, match="user 2, window 'train': the four lists differ in length"):
-        write(tmp_path, rows).tables()
+        check(write(tmp_path, rows).tables())
 
 
 def test_a_history_that_reaches_its_split_is_refused(tmp_path):
@@ -261,25 +262,25 @@ def test_a_history_that_reaches_its_split_is_refused(tmp_path):
     rows["validation/history.parquet"][0]["impression_time_fixed"][2] = LATER
 
     with pytest.raises(ValueError, match="user 1, window 'validation': time reaches the start"):
-        write(tmp_path, rows).tables()
+        check(write(tmp_path, rows).tables())
 
 
 def test_an_empty_split_is_refused(tmp_path):
     rows = rows_of() | {"validation/behaviors.parquet": []}
 
     with pytest.raises(ValueError, match=r"validation/behaviors\.parquet: no usable rows"):
-        write(tmp_path, rows).tables()
+        check(write(tmp_path, rows).tables())
 
 
 def test_an_impression_id_in_both_splits_is_refused(tmp_path):
     rows = rows_of() | {"validation/behaviors.parquet": behaviors(LATER)}
 
     with pytest.raises(ValueError, match=r"events\.event_id: 100 occurs more than once"):
-        write(tmp_path, rows).tables()
+        check(write(tmp_path, rows).tables())
 
 
 def test_an_unknown_time_zone_is_named(tmp_path):
     write(tmp_path, rows_of())
 
     with pytest.raises(ValueError, match="time_zone: found 'Mars/Base', must be an IANA name"):
-        EBNeRD(path=str(tmp_path), time_zone="Mars/Base").tables()
+        check(EBNeRD(path=str(tmp_path), time_zone="Mars/Base").tables())

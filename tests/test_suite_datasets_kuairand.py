@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from suite.datasets.check import check
 from suite.datasets.describe import describe
 from suite.datasets.kuairand import KuaiRand
 
@@ -41,7 +42,7 @@ def write(folder, rows, name="log_standard.csv"):
 
 
 def test_windows_and_channels_are_those_of_a_hand_made_log(tmp_path):
-    tables = write(tmp_path, rows_of()).tables()
+    tables = check(write(tmp_path, rows_of()).tables())
     events = tables.events.collect()
     history = tables.histories.collect().row(0, named=True)
 
@@ -65,7 +66,7 @@ def test_windows_and_channels_are_those_of_a_hand_made_log(tmp_path):
 
 
 def test_labels_are_those_that_the_log_has(tmp_path):
-    events = write(tmp_path, rows_of()).tables().events.collect()
+    events = check(write(tmp_path, rows_of()).tables()).events.collect()
 
     assert [name for name, dtype in events.schema.items() if dtype == pl.Boolean] == [
         "engaged",
@@ -74,13 +75,13 @@ def test_labels_are_those_that_the_log_has(tmp_path):
 
 
 def test_logs_are_joined_and_found_in_the_data_folder_too(tmp_path):
-    whole = write(tmp_path / "one", rows_of()).tables()
+    whole = check(write(tmp_path / "one", rows_of()).tables())
     write(tmp_path / "two/data", rows_of()[:70], "log_a.csv")
     write(tmp_path / "two/data", rows_of()[70:], "log_b.csv")
     part = KuaiRand(path=str(tmp_path / "two"))
 
     assert [path.name for path in part.files()] == ["log_a.csv", "log_b.csv"]
-    assert part.tables().events.collect().equals(whole.events.collect())
+    assert check(part.tables()).events.collect().equals(whole.events.collect())
 
 
 def test_video_features_describe_the_items(tmp_path):
@@ -91,7 +92,7 @@ def test_video_features_describe_the_items(tmp_path):
     ]
     write(tmp_path, features, "video_features_basic_pure.csv")
     part = write(tmp_path, rows_of())
-    items = part.tables().items.collect()
+    items = check(part.tables()).items.collect()
 
     assert len(part.files()) == 2
     assert items["item_id"].to_list() == [110, 111, 112, 113, 114]
@@ -102,14 +103,14 @@ def test_video_features_describe_the_items(tmp_path):
 
 def test_a_folder_without_a_log_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no log_\*\.csv here or in data/"):
-        KuaiRand(path=str(tmp_path)).tables()
+        check(KuaiRand(path=str(tmp_path)).tables())
 
 
 def test_a_missing_column_is_named_with_its_file(tmp_path):
     rows = pl.DataFrame(rows_of()).drop("long_view", "duration_ms").to_dicts()
 
     with pytest.raises(ValueError, match=r"log_standard\.csv: no column long_view, duration_ms"):
-        write(tmp_path, rows).tables()
+        check(write(tmp_path, rows).tables())
 
 
 def test_text_in_a_number_column_is_refused_in_one_line(tmp_path):
@@ -117,7 +118,7 @@ def test_text_in_a_number_column_is_refused_in_one_line(tmp_path):
     rows[3]["play_time_ms"] = "long"
 
     with pytest.raises(ValueError, match=r"log_standard\.csv: .*`long`.*play_time_ms") as error:
-        write(tmp_path, rows).tables()
+        check(write(tmp_path, rows).tables())
     assert "\n" not in str(error.value)
 
 
@@ -126,14 +127,14 @@ def test_a_label_other_than_0_and_1_is_refused(tmp_path):
     rows[0]["is_like"] = 7
 
     with pytest.raises(ValueError, match=r"is_like holds \[0, 1, 7\], allowed are 0 and 1"):
-        write(tmp_path, rows).tables()
+        check(write(tmp_path, rows).tables())
 
 
 def test_dates_must_ascend():
     part = KuaiRand(train=date(2022, 4, 20))
 
     with pytest.raises(ValueError, match="windows: dates must ascend, found train 2022-04-20"):
-        part.tables()
+        check(part.tables())
 
 
 @pytest.mark.skipif(
@@ -156,7 +157,7 @@ def test_the_sample_of_real_users_has_the_counts_that_plain_python_finds():
         counts[window] = sum(user in with_history for user in inside)
         counts["no history"] += len(inside) - counts[window]
 
-    tables = KuaiRand(path=str(SAMPLE)).tables()
+    tables = check(KuaiRand(path=str(SAMPLE)).tables())
     description = describe(tables)
 
     assert len(rows) == 41_828

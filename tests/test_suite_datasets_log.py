@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.datasets.base import HISTORIES, ITEMS, WINDOWS
+from suite.datasets.check import check
 from suite.datasets.log import cut, earlier_events, in_windows, window_starts
 
 UTC = ZoneInfo("UTC")
@@ -97,7 +98,7 @@ def cut_busy(log, history_days=2):
     )
     engaged = pl.col("time").dt.hour() % 2 == 0
     bounds = STARTS | {"end": START + timedelta(days=6)}
-    return cut(log.with_columns(engaged=engaged), items.lazy(), bounds, history_days)
+    return check(cut(log.with_columns(engaged=engaged), items.lazy(), bounds, history_days))
 
 
 def test_event_ids_are_row_numbers_that_do_not_depend_on_the_order_of_the_file():

@@ -8,6 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from suite.datasets import simulate_ebnerd
+from suite.datasets.check import check
 from suite.datasets.ebnerd import LAYOUT, MARKER, EBNeRD
 from suite.datasets.simulate_ebnerd import simulate
 from suite.datasets.synthetic import Synthetic
@@ -112,7 +113,7 @@ def test_the_bayes_auc_is_what_a_good_model_reaches_and_none_exceeds(tmp_path):
     """With identity 0 the category, length, hour and device of an event are all there is."""
     simulation = simulate(tmp_path / "world", users=2000, seed=0, identity=0.0)
     part = EBNeRD(path=str(tmp_path / "world"))
-    tables = part.tables()
+    tables = check(part.tables())
     items = tables.items.select("item_id", "category", "body_length")
     rows = (
         tables.events.join(items, on="item_id")
@@ -187,7 +188,7 @@ def test_a_parameter_out_of_range_is_refused(tmp_path, parameters, text):
 def raw_top1(**parameters):
     """Share of users whose test history lies nearest to their own train history, and chance."""
     part = Synthetic(**parameters)
-    arrays = features(part.tables(), time_zone=part.time_zone, holdout_users=0.2)
+    arrays = features(check(part.tables()), time_zone=part.time_zone, holdout_users=0.2)
     rows = {
         window: dict(arrays.events.filter(window=window).select("user_id", "row").iter_rows())
         for window in ("train", "test")

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from suite.datasets.check import check
 from suite.datasets.ebnerd import EBNeRD
 from suite.datasets.simulate_ebnerd import simulate
 from suite.datasets.synthetic import Synthetic
@@ -9,9 +10,9 @@ from suite.datasets.synthetic import Synthetic
 
 def test_the_tables_are_those_of_the_simulated_files(tmp_path):
     simulate(tmp_path / "world", users=60, seed=4, identity=0.7, drift=0.2, history_days=8)
-    files = EBNeRD(path=str(tmp_path / "world")).tables()
+    files = check(EBNeRD(path=str(tmp_path / "world")).tables())
     part = Synthetic(users=60, seed=4, identity=0.7, drift=0.2, history_days=8)
-    tables = part.tables()
+    tables = check(part.tables())
 
     for name in ("events", "histories", "items"):
         assert getattr(tables, name).collect().equals(getattr(files, name).collect())
@@ -20,7 +21,7 @@ def test_the_tables_are_those_of_the_simulated_files(tmp_path):
 
 
 def test_lazy_tables_outlive_the_dataset_that_made_them():
-    tables = Synthetic(users=30, seed=1).tables()
+    tables = check(Synthetic(users=30, seed=1).tables())
 
     assert tables.histories.collect().height > 0
 

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from suite.datasets.base import WINDOWS
+from suite.datasets.check import check
 from suite.datasets.describe import describe
 from suite.datasets.table import Table
 
@@ -50,7 +51,7 @@ def table(tmp_path, rows=None, name="visits.csv", **parameters):
 
 def message(part):
     with pytest.raises(ValueError, match=r".") as error:
-        part.tables()
+        check(part.tables())
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -63,7 +64,7 @@ def test_columns_of_any_name_and_type_become_the_canonical_tables(tmp_path):
         channels=("dwell", "depth"),
         time_zone="Europe/Berlin",
     )
-    tables = part.tables()
+    tables = check(part.tables())
     events = tables.events.collect()
     history = tables.histories.collect().row(0, named=True)
 
@@ -88,15 +89,15 @@ def test_ids_may_turn_from_numbers_to_text_late_in_a_file(tmp_path):
     rows = pl.concat([visits()] * 4).with_columns(reader=pl.int_range(pl.len()) // 36)
     rows = rows.with_columns(pl.col("reader").cast(pl.String).replace("7", "guest"))
 
-    assert table(tmp_path, rows).tables().events.collect()["user_id"].n_unique() == 8
+    assert check(table(tmp_path, rows).tables()).events.collect()["user_id"].n_unique() == 8
 
 
 def test_csv_and_parquet_give_the_same_tables(tmp_path):
     rows = visits().with_columns(pl.col("when").dt.to_string("%d/%m/%Y %H:%M"))
     text = {"time_format": "%d/%m/%Y %H:%M"}
-    one = table(tmp_path, rows, **text).tables()
-    two = table(tmp_path, rows, name="visits.parquet", **text).tables()
-    three = table(tmp_path, name="native.parquet").tables()
+    one = check(table(tmp_path, rows, **text).tables())
+    two = check(table(tmp_path, rows, name="visits.parquet", **text).tables())
+    three = check(table(tmp_path, name="native.parquet").tables())
 
     assert one.events.collect().equals(two.events.collect())
     assert one.events.collect().equals(three.events.collect())
@@ -104,28 +105,28 @@ def test_csv_and_parquet_give_the_same_tables(tmp_path):
 
 @pytest.mark.parametrize(("unit", "per_s"), [("s", 1), ("ms", 1_000), ("us", 1_000_000)])
 def test_numbers_are_times_since_the_epoch_in_the_named_unit(tmp_path, unit, per_s):
-    expected = table(tmp_path).tables().events.collect()
+    expected = check(table(tmp_path).tables()).events.collect()
     rows = visits().with_columns(pl.col("when").dt.epoch("s") * per_s)
 
-    assert table(tmp_path, rows, time_unit=unit).tables().events.collect().equals(expected)
+    assert check(table(tmp_path, rows, time_unit=unit).tables()).events.collect().equals(expected)
 
 
 def test_times_with_a_zone_keep_their_instant(tmp_path):
-    expected = table(tmp_path).tables().events.collect()
+    expected = check(table(tmp_path).tables()).events.collect()
     aware = visits().with_columns(
         pl.col("when").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
     )
     text = aware.with_columns(pl.col("when").dt.to_string("%Y-%m-%d %H:%M:%S%z"))
 
     part = table(tmp_path, aware, name="aware.parquet")
-    assert part.tables().events.collect().equals(expected)
+    assert check(part.tables()).events.collect().equals(expected)
     part = table(tmp_path, text, time_format="%Y-%m-%d %H:%M:%S%z")
-    assert part.tables().events.collect().equals(expected)
+    assert check(part.tables()).events.collect().equals(expected)
 
 
 def test_engaged_is_more_than_a_threshold(tmp_path):
-    events = table(tmp_path, label="dwell", above=20, channels=("dwell",)).tables().events
-    rates = describe(table(tmp_path, label="dwell", above=20).tables()).windows
+    events = check(table(tmp_path, label="dwell", above=20, channels=("dwell",)).tables()).events
+    rates = describe(check(table(tmp_path, label="dwell", above=20).tables())).windows
 
     dwell = visits().filter(pl.col("when").dt.day().is_between(4, 9))["dwell"]
     assert events.select("engaged").sum().collect().item() == (dwell > 20).sum()
@@ -133,7 +134,7 @@ def test_engaged_is_more_than_a_threshold(tmp_path):
 
 
 def test_missing_channels_are_lists_of_nulls(tmp_path):
-    histories = table(tmp_path, channels=("dwell",)).tables().histories.collect()
+    histories = check(table(tmp_path, channels=("dwell",)).tables()).histories.collect()
 
     assert histories["channel_1"].list.drop_nulls().list.len().sum() == 12 * 6
     assert histories["channel_2"].list.drop_nulls().list.len().sum() == 0
@@ -151,7 +152,7 @@ def test_an_item_table_describes_the_items_that_occur(tmp_path):
     ).write_csv(tmp_path / "pages.csv")
     columns = {"item_id": "page", "category": "section", "title": "headline", "published": "out"}
     part = table(tmp_path, items=str(tmp_path / "pages.csv"), item_columns=columns)
-    items = part.tables().items.collect()
+    items = check(part.tables()).items.collect()
 
     assert [path.name for path in part.files()] == ["visits.csv", "pages.csv"]
     assert items["item_id"].to_list() == [0, 2]
@@ -164,7 +165,7 @@ def test_an_item_table_describes_the_items_that_occur(tmp_path):
 def test_without_a_map_the_canonical_names_of_an_item_table_are_used(tmp_path):
     pages = {"item_id": ["page-0"], "premium": [True], "body_length": [12], "other": [1]}
     pl.DataFrame(pages).write_parquet(tmp_path / "pages.parquet")
-    items = table(tmp_path, items=str(tmp_path / "pages.parquet")).tables().items.collect()
+    items = check(table(tmp_path, items=str(tmp_path / "pages.parquet")).tables()).items.collect()
 
     assert items.select("item_id", "premium", "body_length", "category").rows() == [
         (0, True, 12, None)

@@ -105,7 +105,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def tables(self) -> Tables:
-        """Read the canonical tables, validated by ``suite.datasets.check.check``.
+        """Read the canonical tables; whoever takes them in calls ``suite.datasets.check.check``.
 
         Raises
         ------

@@ -10,7 +10,6 @@ from pathlib import Path
 import polars as pl
 
 from suite.datasets.base import DATA_HOME, HISTORIES, Dataset, Tables
-from suite.datasets.check import check
 from suite.datasets.log import zone
 
 _NAIVE = pl.Datetime("us")
@@ -154,28 +153,24 @@ class EBNeRD(Dataset):
         unclicked = impressions["item_id"].is_null()
         unread = ~unclicked & impressions["unread"]
         events = impressions.filter(~unclicked & ~unread)
-        return check(
-            Tables(
-                events=events.lazy().drop("unread", "unscrolled", "several"),
-                histories=pl.concat(
-                    [
-                        self._histories(folder / "train/history.parquet", ["train"]),
-                        self._histories(
-                            folder / "validation/history.parquet", ["validation", "test"]
-                        ),
-                    ]
-                ),
-                items=self._items(folder / "articles.parquet"),
-                starts={"train": start, "validation": begin, "test": begin},
-                dropped={
-                    "no clicked article": int(unclicked.sum()),
-                    "null next_read_time": int(unread.sum()),
-                },
-                filled={
-                    "null next_scroll_percentage read as 0": int(events["unscrolled"].sum()),
-                    "first of several clicked articles": int(events["several"].sum()),
-                },
-            )
+        return Tables(
+            events=events.lazy().drop("unread", "unscrolled", "several"),
+            histories=pl.concat(
+                [
+                    self._histories(folder / "train/history.parquet", ["train"]),
+                    self._histories(folder / "validation/history.parquet", ["validation", "test"]),
+                ]
+            ),
+            items=self._items(folder / "articles.parquet"),
+            starts={"train": start, "validation": begin, "test": begin},
+            dropped={
+                "no clicked article": int(unclicked.sum()),
+                "null next_read_time": int(unread.sum()),
+            },
+            filled={
+                "null next_scroll_percentage read as 0": int(events["unscrolled"].sum()),
+                "first of several clicked articles": int(events["several"].sum()),
+            },
         )
 
     def _folder(self) -> Path:

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from suite.datasets.base import EVENTS, HISTORIES, UTC, WINDOWS, Tables
-from suite.datasets.check import check
 
 CHANNELS = ("channel_1", "channel_2")
 
@@ -73,7 +72,7 @@ def cut(
     Returns
     -------
     Tables
-        Checked. Event ids are row numbers of the log without its exact duplicates, sorted by
+        Event ids are row numbers of the log without its exact duplicates, sorted by
         time, user, item and then every other column, whatever the order in the file.
     """
     if history_days < 1:
@@ -84,17 +83,15 @@ def cut(
     earliest = bounds["train"] - timedelta(days=history_days)
     used = numbered.filter(pl.col("time").is_between(earliest, bounds["end"], closed="left"))
     starts = {window: bounds[window] for window in WINDOWS}
-    return check(
-        Tables(
-            events=in_windows(used.lazy(), starts),
-            histories=earlier_events(used.lazy(), starts, history_days),
-            items=items,
-            starts=starts,
-            dropped={
-                "duplicate row": log.height - unique.height,
-                "outside windows and histories": numbered.height - used.height,
-            },
-        )
+    return Tables(
+        events=in_windows(used.lazy(), starts),
+        histories=earlier_events(used.lazy(), starts, history_days),
+        items=items,
+        starts=starts,
+        dropped={
+            "duplicate row": log.height - unique.height,
+            "outside windows and histories": numbered.height - used.height,
+        },
     )
 
 
