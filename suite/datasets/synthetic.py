@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import tempfile
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suite.datasets.base import Dataset, Tables
@@ -53,21 +50,25 @@ class Synthetic(Dataset):
         return []
 
     def tables(self) -> Tables:
-        """Simulate once per process, then read; see ``Dataset.tables``."""
-        return EBNeRD(path=str(_world(self))).tables()
+        """Simulate, then read all of it into memory; see ``Dataset.tables``.
 
-
-@cache
-def _world(part: Synthetic) -> Path:
-    """Folder of the simulated files, kept as long as lazy tables may still read it."""
-    folder = Path(tempfile.mkdtemp(prefix="latentprint-synthetic-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    simulate(
-        folder,
-        users=part.users,
-        seed=part.seed,
-        identity=part.identity,
-        drift=part.drift,
-        history_days=part.history_days,
-    )
-    return folder
+        For worlds larger than memory write the files with ``simulate`` and read them as ebnerd.
+        """
+        with tempfile.TemporaryDirectory(prefix="latentprint-synthetic-") as folder:
+            world = Path(folder) / "world"
+            simulate(
+                world,
+                users=self.users,
+                seed=self.seed,
+                identity=self.identity,
+                drift=self.drift,
+                history_days=self.history_days,
+            )
+            tables = EBNeRD(path=str(world)).tables()
+            # The files go when this returns, so nothing lazy may be left.
+            return replace(
+                tables,
+                events=tables.events.collect().lazy(),
+                histories=tables.histories.collect(engine="streaming").lazy(),
+                items=tables.items.collect().lazy(),
+            )
