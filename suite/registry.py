@@ -40,8 +40,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say the first of pydantic's complaints in one line: where, found, allowed."""
-    first = error.errors(include_url=False)[0]
+    """Say one of pydantic's complaints in one line: where, found, allowed."""
+    # A misspelt key is also a missing one; what was written tells more than what was not.
+    found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    first = found[0]
     where = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
         *path, key = first["loc"]
