@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Attack
 from attacks.defenses.base import Defense
+from attacks.means import user_means
 from attacks.ranking import Ranks
 from suite import registry, shards
 from suite.features import Features
@@ -107,7 +108,7 @@ def attack(
 
     known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
     attacker.fit(vectors, user_row, attack_rng)
-    gallery = means(vectors, user_row, len(known))
+    gallery = user_means(vectors, user_row).astype(np.float32)
 
     user = unknown_events["user_id"].to_numpy()
     found = np.searchsorted(known, user).clip(max=len(known) - 1)
@@ -115,7 +116,7 @@ def attack(
     group = attacker.pool(np.unique(user, return_inverse=True)[1])
     kept, (_, first, group) = group >= 0, np.unique(group[group >= 0], True, True)
     if len(first) < len(probe):
-        probe = means(probe[kept], group, len(first))
+        probe = user_means(probe[kept], group).astype(np.float32)
     true_row, unknown_events = true_row[kept][first], unknown_events.filter(kept)[first]
 
     if num_shards is None:
@@ -132,18 +133,6 @@ def attack(
     windows = features.events.join(cut, on="event_id", how="semi")["window"].unique()
     candidates = features.events.filter(pl.col("window").is_in(windows.implode()))
     return Outcome(probes, num_gallery=len(known), num_dropped=len(candidates) - len(cut))
-
-
-def means(
-    vectors: NDArray[np.float32], user_row: NDArray[np.int64], num_users: int
-) -> NDArray[np.float32]:
-    """Mean vector of each user, summed in float64: ``(m, d), (m,) -> (num_users, d)``."""
-    order = np.argsort(user_row, kind="stable")
-    start = np.searchsorted(user_row[order], np.arange(num_users))
-    sums = np.add.reduceat(vectors[order].astype(np.float64), start, axis=0)
-    count = np.bincount(user_row, minlength=num_users)
-    mean: NDArray[np.float32] = (sums / count[:, None]).astype(np.float32)
-    return mean
 
 
 def _attacked(

@@ -151,6 +151,16 @@ def _in_place(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: row.place))
 
 
+class Section(BaseModel):
+    """A table with its title; all cells are texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    header: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+
 class Leaderboard(BaseModel):
     """The rows of one suite, in one order whatever order the cells finished in.
 
@@ -163,12 +173,16 @@ class Leaderboard(BaseModel):
     versions
         What ran, by name: package and its version. Shown, not compared: the digests of the cells
         hold the versions that matter.
+    analyses
+        Tables of what several cells say together; computed from the rows' own raw results, so
+        that they are shown and not compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     suite: str
     versions: dict[str, str] = {}
+    analyses: tuple[Section, ...] = ()
     rows: Annotated[tuple[Row, ...], AfterValidator(_in_place)]
 
     @model_validator(mode="after")
@@ -203,7 +217,8 @@ class Leaderboard(BaseModel):
 
     def to_json(self) -> str:
         """Return the leaderboard as JSON, one row a line: a change reads as a diff of lines."""
-        head = {"suite": self.suite, "digest": self.digest, "versions": self.versions}
+        head = {"suite": self.suite, "digest": self.digest}
+        head |= self.model_dump(include={"versions", "analyses"})
         lines = [json.dumps(row.model_dump(), allow_nan=False) for row in self.rows]
         body = ",\n".join(lines)
         return f'{json.dumps(head)[:-1]}, "rows": [\n{body}\n]}}\n'

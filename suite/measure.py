@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,6 +16,7 @@ from attacks import metrics as reid
 from attacks import stats
 from attacks.detection import fnir_at_fpir
 from attacks.ranking import Ranks
+from attacks.risk import decile, user_risk
 from suite import metrics
 from suite.attack import Outcome
 from suite.leaderboard import Row
@@ -34,19 +35,26 @@ class Measures:
         Keys of the leaderboard's row.
     extra
         What the tracker shows besides, by its metric key.
+    users
+        ``user_id, num_probes, top1, mean_rank, always, never, decile`` of every user probed; it
+        stays in the store.
     """
 
     row: dict[str, Any]
     extra: dict[str, float]
+    users: pl.DataFrame
 
     def save(self, folder: Path) -> None:
-        """Write measures.json."""
-        (folder / "measures.json").write_text(json.dumps(asdict(self)))
+        """Write measures.json and users.parquet."""
+        plain = {"row": self.row, "extra": self.extra}
+        (folder / "measures.json").write_text(json.dumps(plain))
+        self.users.write_parquet(folder / "users.parquet")
 
     @classmethod
     def load(cls, folder: Path) -> Measures:
         """Read what ``save`` wrote."""
-        return cls(**json.loads((folder / "measures.json").read_text()))
+        plain = json.loads((folder / "measures.json").read_text())
+        return cls(users=pl.read_parquet(folder / "users.parquet"), **plain)
 
 
 def measure(
@@ -79,7 +87,8 @@ def measure(
         keys = ("auc", "auc_low", "auc_high", "ap", "f1", "log_loss")
         row |= {key: utility[key] for key in keys}
         row["num_parameters"] = fitted.num_parameters
-    return Measures({key: value for key, value in row.items() if key in Row.model_fields}, extra)
+    shown = {key: value for key, value in row.items() if key in Row.model_fields}
+    return Measures(shown, extra, _users(outcome))
 
 
 def best(*results: Outcome | Measures, candidates: list[str]) -> Measures:
@@ -102,7 +111,7 @@ def best(*results: Outcome | Measures, candidates: list[str]) -> Measures:
     top1 = [reid.top_credit(_mated(outcome)[0], 1).mean() for outcome in outcomes]
     chosen = int(np.argmax(top1))
     note = {"reason": f"strongest on validation: {candidates[chosen]}"}
-    return Measures(measures[chosen].row | note, measures[chosen].extra)
+    return replace(measures[chosen], row=measures[chosen].row | note)
 
 
 def _mated(outcome: Outcome) -> tuple[Ranks, NDArray[np.int64]]:
@@ -112,6 +121,12 @@ def _mated(outcome: Outcome) -> tuple[Ranks, NDArray[np.int64]]:
     known = reid.mated(ranks, outcome.num_gallery)
     user = probes["user_id"].to_numpy()[known]
     return Ranks(ranks.greater[known], ranks.equal[known]), user
+
+
+def _users(outcome: Outcome) -> pl.DataFrame:
+    risk = user_risk(*_mated(outcome))
+    table = pl.DataFrame(asdict(risk)).rename({"user": "user_id"})
+    return table.with_columns(decile=pl.Series(decile(risk.num_probes)))
 
 
 def _scores(fitted: Fitted, window: str) -> metrics.Scores:

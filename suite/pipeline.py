@@ -14,11 +14,23 @@ from typing import Any
 import ray
 from rich.console import Console
 
+from suite import (
+    analysis,
+    attribution,
+    cluster,
+    differences,
+    measure,
+    plan,
+    prepare,
+    record,
+    represent,
+    tracking,
+    train,
+)
 from suite import attack as attacking
-from suite import cluster, measure, plan, prepare, record, represent, tracking, train
 from suite.features import Features
 from suite.leaderboard import Leaderboard
-from suite.plan import Plan, Step
+from suite.plan import Step
 from suite.progress import Display
 from suite.spec import Compute, Suite
 from suite.store import Store
@@ -31,6 +43,8 @@ FUNCTIONS: dict[str, tuple[Any, Any]] = {
     "attack": (attacking.attack, attacking.Outcome),
     "measure": (measure.measure, measure.Measures),
     "best": (measure.best, measure.Measures),
+    "differences": (differences.differences, differences.Differences),
+    "attribution": (attribution.attribution, attribution.Attribution),
 }
 """Step -> its function, and the type of its result, which saves and loads itself."""
 
@@ -66,7 +80,8 @@ def run(
     plans = plan.plans(suite)
     tracking.check(tracking_uri)
     failures: dict[str, str] = {}
-    missing = unfinished(plans, store)
+    together = analysis.analyses(plans, suite.bootstrap)
+    missing = unfinished([p.last for p in plans] + [a.step for a in together], store)
     if missing:
         with cluster.connected(address), Display(console, len(missing)) as display:
             data = [step for step in missing if step.kind == "features"]
@@ -74,10 +89,10 @@ def run(
                 raise ValueError(reason)
             rest = [step for step in missing if step.kind != "features"]
             failures = execute(rest, store, suite.compute, display)
-    return record.record(suite.suite, plans, store, failures, tracking_uri)
+    return record.record(suite.suite, plans, together, store, failures, tracking_uri)
 
 
-def unfinished(plans: list[Plan], store: Store) -> list[Step]:
+def unfinished(wanted: list[Step], store: Store) -> list[Step]:
     """List the steps that have to run, each once, fits before what needs less time."""
     found: dict[str, Step] = {}
 
@@ -87,8 +102,8 @@ def unfinished(plans: list[Plan], store: Store) -> list[Step]:
                 visit(needed)
             found[step.digest] = step
 
-    for cell in plans:
-        visit(cell.last)
+    for step in wanted:
+        visit(step)
     order = list(FUNCTIONS)
     return sorted(found.values(), key=lambda step: order.index(step.kind))
 

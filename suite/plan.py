@@ -75,6 +75,8 @@ class Plan:
 
     Attributes
     ----------
+    cell
+        With the parameters of its parts in full.
     names
         The row's keys that say which cell it is.
     last
@@ -83,6 +85,7 @@ class Plan:
         The steps whose seconds the row shows, by kind.
     """
 
+    cell: Cell
     names: dict[str, Any]
     last: Step
     timed: dict[str, Step]
@@ -156,12 +159,12 @@ def _plan(cell: Cell, suite: Suite, features: Step, synthetic: bool) -> Plan:
         "attack": cell.attack.label,
     }
     if cell.attack.name == BEST:
-        return Plan(names, _best(cell, suite, features), {})
+        return Plan(cell, names, _best(cell, suite, features), {})
     attack = _attack(cell, suite, features)
     timed = {"represent": attack.inputs[1], "attack": attack}
     if cell.release == "model":
         timed["fit"] = _fit(cell, suite, features)
-    return Plan(names, _measure(cell, suite, features, attack), timed)
+    return Plan(cell, names, _measure(cell, suite, features, attack), timed)
 
 
 def _fit(cell: Cell, suite: Suite, features: Step) -> Step:

@@ -7,15 +7,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from suite import digest, report, tracking
+from suite import analysis, digest, report, tracking
+from suite.analysis import Analysis
+from suite.attribution import Attribution
+from suite.differences import Differences
 from suite.leaderboard import Leaderboard, Row
 from suite.measure import Measures
 from suite.plan import Plan
 from suite.store import Store
 
+RESULTS: dict[str, Any] = {"differences": Differences, "attribution": Attribution}
+
 
 def record(
-    name: str, plans: list[Plan], store: Store, failures: dict[str, str], tracking_uri: str
+    name: str,
+    plans: list[Plan],
+    together: list[Analysis],
+    store: Store,
+    failures: dict[str, str],
+    tracking_uri: str,
 ) -> Leaderboard:
     """Assemble, publish and track the leaderboard of a suite.
 
@@ -25,6 +35,8 @@ def record(
         The suite's.
     plans
         All cells.
+    together
+        What several cells say together.
     store
         Holds the results; the leaderboard's files are published in it.
     failures
@@ -41,11 +53,16 @@ def record(
     lifts = {_raw_key(p): done[p.digest].row["lift"] for p in plans if _is_raw(p, done)}
     rows = tuple(_row(p, done, lifts, store, _reason(p, failures)) for p in plans)
     versions = {"latentprint": version("latentprint"), **digest.libraries()}
-    board = Leaderboard(suite=name, versions=versions, rows=rows)
-    extra = {
-        p.digest: done[p.digest].extra | _speed(done[p.digest], _seconds(p, store))
-        for p in plans
-        if p.digest in done
+    said = [
+        (a, RESULTS[a.step.kind].load(store.path(a.step.kind, a.step.digest)))
+        for a in together
+        if a.step.digest not in failures
+    ]
+    extra = [(p, done[p.digest].extra) for p in plans if p.digest in done]
+    analyses = analysis.sections(said, extra)
+    board = Leaderboard(suite=name, versions=versions, analyses=tuple(analyses), rows=rows)
+    tracked = {
+        p.digest: figures | _speed(done[p.digest], _seconds(p, store)) for p, figures in extra
     }
     with tempfile.TemporaryDirectory() as folder:
         report.write(board, Path(folder))
@@ -55,7 +72,7 @@ def record(
             uri=tracking_uri,
             suite_digest=digest.digest(sorted(p.digest for p in plans)),
             artifacts=Path(folder),
-            extra=extra,
+            extra=tracked,
         )
     return board
 

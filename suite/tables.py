@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from suite.leaderboard import Leaderboard, Row, claims
+from suite.leaderboard import Leaderboard, Row, Section, claims
 
 WIDTH = 120
 
@@ -145,40 +145,33 @@ def _by(
         yield found, list(members)
 
 
-@dataclass(frozen=True)
-class Section:
-    """A table with its title; all cells are texts."""
-
-    title: str
-    header: tuple[str, ...]
-    lines: list[list[str]]
-
-
 def sections(board: Leaderboard) -> list[Section]:
-    """Return the measured groups, the failed cells, then what the source documents claim."""
+    """Return the measured groups, what they say together, the failed cells, then the claims."""
     seeds = len({row.seed for row in board.rows}) > 1
-    header = NAMES + NUMBERS + SEEDS if seeds else NAMES + NUMBERS
-    found = [
-        Section(group.title, header, [line.cells(seeds=seeds) for line in group.lines])
-        for group in groups(board.rows)
-    ]
+    found = [_section(group.title, group.lines, seeds=seeds) for group in groups(board.rows)]
+    found += board.analyses
     if board.failed:
         keys = ("dataset", "protocol", *NAMES, "seed", "reason")
-        failed = [[str(getattr(row, key)) for key in keys] for row in board.failed]
-        found.append(Section(f"failed cells: {len(failed)}", keys, failed))
+        failed = (tuple(str(getattr(row, key)) for key in keys) for row in board.failed)
+        found.append(
+            Section(title=f"failed cells: {len(board.failed)}", header=keys, lines=tuple(failed))
+        )
     claimed = claims(board.suite)
     if claimed is not None:
         found += [
-            Section(
-                f"claimed, not measured: {group.title}",
-                NAMES + NUMBERS,
-                [line.cells(seeds=False) for line in group.lines],
-            )
+            _section(f"claimed, not measured: {group.title}", group.lines, seeds=False)
             for group in groups(claimed.rows)
         ]
-        quoted = [[b.method, b.metric, str(b.value), b.note] for b in claimed.benchmarks]
-        found.append(Section("claimed of others", ("method", "metric", "value", "note"), quoted))
+        quoted = tuple((b.method, b.metric, str(b.value), b.note) for b in claimed.benchmarks)
+        header = ("method", "metric", "value", "note")
+        found.append(Section(title="claimed of others", header=header, lines=quoted))
     return found
+
+
+def _section(title: str, lines: Iterable[Line], *, seeds: bool) -> Section:
+    header = NAMES + NUMBERS + SEEDS if seeds else NAMES + NUMBERS
+    cells = tuple(tuple(line.cells(seeds=seeds)) for line in lines)
+    return Section(title=title, header=header, lines=cells)
 
 
 def title(board: Leaderboard) -> str:

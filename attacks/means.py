@@ -1,0 +1,52 @@
+"""Mean vector of every gallery user, where an attacker's parameters start.
+
+Shape letters: m gallery events, g gallery users, d dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def user_means(
+    vectors: NDArray[np.floating[Any]], user_row: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Average the vectors of each user in float64.
+
+    Parameters
+    ----------
+    vectors : (m, d)
+        Vectors of gallery events.
+    user_row : (m,)
+        Gallery row of the user behind each; every row in 0..g-1 occurs.
+
+    Returns
+    -------
+    (g, d)
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a value is not finite or a user has no vector.
+    """
+    if vectors.ndim != 2 or user_row.shape != (len(vectors),) or vectors.size == 0:
+        raise ValueError(
+            f"vectors and user_row must be (m, d) and (m,), not empty, "
+            f"got {vectors.shape} and {user_row.shape}"
+        )
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if bad.size:
+        raise ValueError(f"vectors must be finite, got NaN or infinity in row {bad[0]}")
+    if user_row.min() < 0:
+        raise ValueError(f"user_row must be at least 0, got {user_row.min()}")
+    counts = np.bincount(user_row)
+    absent = np.flatnonzero(counts == 0)
+    if absent.size:
+        raise ValueError(f"every gallery user needs a vector, got none of user row {absent[0]}")
+    order = np.argsort(user_row, kind="stable")
+    sums = np.add.reduceat(vectors[order], np.cumsum(counts) - counts, axis=0, dtype=np.float64)
+    means: NDArray[np.float64] = sums / counts[:, None]
+    return means
