@@ -66,7 +66,7 @@ def show_plan(suite: Suite, store: Store) -> None:
         table.add_row(*names, "all" if len(cached) == len(chain) else ", ".join(cached) or "-")
     console = Console()
     console.print(table)
-    waiting = Counter(step.kind for step in pipeline.unfinished(plans, store))
+    waiting = Counter(s.kind for s in pipeline.unfinished([p.last for p in plans], store))
     to_run = ", ".join(f"{count} {kind}" for kind, count in waiting.items()) or "nothing"
     console.print(f"{len(plans)} cells, {len(steps)} steps; to run: {to_run}")
 
