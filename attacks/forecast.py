@@ -168,6 +168,8 @@ def forecast(
                 f"a forecast must be to more than the {num_gallery} users of the gallery, "
                 f"got {target}"
             )
+    if not targets:
+        return ()
     credit = top_credit(ranks, 1)
     few = min(len(np.unique(user[side])) for side in (credit > 0, credit < 1))
     if few < FEW_USERS or num_gallery < 2 * SMALLEST_TEST:

@@ -60,6 +60,68 @@ def run(
 
 
 @app.command(
+    epilog="Examples: latentprint audit vectors.parquet | latentprint audit vectors.parquet "
+    "--user reader --vector emb --attack cosine --attack whitened --forecast-to 1000000 | "
+    "latentprint audit vectors.npy --user ids.npy --time times.npy. "
+    "Without times the split is random, an upper reading."
+)
+def audit(  # noqa: PLR0913 - a flag each
+    file: Annotated[Path, typer.Argument(help="Parquet, or a .npy matrix of vectors.")],
+    user: Annotated[str, typer.Option(help="Column of user ids, or their .npy.")] = "user_id",
+    vector: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of lists, prefix of numbered columns, or, repeated, several columns. "
+            "Default: vector."
+        ),
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Column (or .npy). Default: time, if there is one.")
+    ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(help="Column (or .npy) of gallery | probe. Default: role, if there is one."),
+    ] = None,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            help="Column (or .npy); probes that share one with their user's own gallery vectors "
+            "are dropped. Default: session, if there is one."
+        ),
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(help="Attack (see: list attacks); repeatable. Default: cosine, euclidean."),
+    ] = None,
+    forecast_to: Annotated[
+        list[int] | None, typer.Option(help="Larger gallery to forecast top-1 to; repeatable.")
+    ] = None,
+    replicates: Annotated[int, typer.Option(min=1, help="Bootstrap resamples of users.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same figures.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results. Default: ./<file>-audit.")
+    ] = None,
+) -> None:
+    """Attack vectors that any system produced, and say how often that names somebody."""
+    from suite import audit as auditing
+
+    auditing.run(
+        auditing.read(
+            file,
+            user=user,
+            vector=vector or ["vector"],
+            columns={"time": time, "role": role, "session": session},
+        ),
+        name=str(file),
+        attacks=attack or ["cosine", "euclidean"],
+        out=out or Path(f"{file.stem}-audit"),
+        forecast_to=forecast_to or [],
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+@app.command(
     epilog="Examples: latentprint leaderboard | latentprint leaderboard kuairand --format csv"
 )
 def leaderboard(

@@ -1,0 +1,363 @@
+"""Audit vectors that any system produced: attack them, and say how often that names somebody.
+
+Nothing is trained. ``latentprint audit`` does the same for files.
+
+Shape letters: n vectors, d dimensions, g gallery users, p probes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.base import Attack
+from attacks.compare import holm, paired_difference
+from attacks.cosine import Cosine
+from attacks.euclidean import Euclidean
+from attacks.forecast import Forecast, curve, forecast
+from attacks.means import user_means
+from attacks.metrics import identification, log2_rank, reciprocal_rank, top_credit
+from attacks.ranking import Ranks
+from attacks.risk import ActivityDecile, UserRisk, by_activity, user_risk
+from attacks.split import Split, first_appearance, split
+from attacks.stats import rate_intervals
+
+Codes = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What one attack found.
+
+    Attributes
+    ----------
+    attack
+        Its name.
+    figures
+        Keys and units of the leaderboard: ``top1 top5 top10 top20 mrr mean_rank median_rank bits
+        lift chance num_gallery num_probes num_dropped num_users_always num_users_never
+        per_user_top1``, with ``_low`` and ``_high`` where there is an interval over users. Besides,
+        ``bits_low bits_high bits_chance num_users``, and of the probed users the
+        ``share_always`` and ``share_never`` identified, with intervals. None: a k above N.
+    curve
+        Exact top-1 in random galleries of fewer users: ``(num_gallery, top1)``.
+    forecasts
+        To the galleries asked for; None where fewer than 10 users are identified, or missed.
+    by_activity
+        Deciles of the users' number of vectors.
+    users
+        One row per probed user.
+    """
+
+    attack: str
+    figures: dict[str, float | int | None]
+    curve: tuple[tuple[int, float], ...]
+    forecasts: tuple[Forecast, ...] | None
+    by_activity: tuple[ActivityDecile, ...]
+    users: UserRisk
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Name and figures: one row of a table."""
+        return {"attack": self.attack, **self.figures}
+
+
+@dataclass(frozen=True)
+class AttackDifference:
+    """Top-1 of one attack minus that of another on the same probes.
+
+    Attributes
+    ----------
+    p_holm
+        Corrected for all differences of the audit. For the rest see
+        `attacks.compare.Difference`.
+    """
+
+    attack: str
+    other: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is known of some vectors.
+
+    Attributes
+    ----------
+    num_vectors, num_dimensions, num_users
+        As given.
+    split_by
+        What decided who holds which vectors; ``random`` makes every figure an upper reading.
+    num_dropped, num_users_dropped
+        Vectors without a role, and users without any; see `attacks.split.Split`.
+    num_users_constant
+        Users whose every vector is the same, of those with two or more.
+    num_users_repeated
+        Users with two or more vectors.
+    num_equal_classes, num_users_equal, largest_equal_class
+        Groups of gallery users whose vector is exactly the same, the users in them, and the
+        largest group (1: none). An attacker can only guess within a group.
+    attacks
+        One per attack, in the order asked for.
+    differences
+        Between all pairs of attacks on the same probes.
+    """
+
+    num_vectors: int
+    num_dimensions: int
+    num_users: int
+    split_by: Literal["role", "time", "random"]
+    num_dropped: int
+    num_users_dropped: int
+    num_users_constant: int
+    num_users_repeated: int
+    num_equal_classes: int
+    num_users_equal: int
+    largest_equal_class: int
+    attacks: tuple[AttackResult, ...]
+    differences: tuple[AttackDifference, ...]
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The findings in plain sentences."""
+        from attacks.words import sentences
+
+        return sentences(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the per-user tables, as plain data for JSON."""
+        plain = {
+            key: value for key, value in vars(self).items() if isinstance(value, int | float | str)
+        }
+        attacks = [
+            {
+                **result.row,
+                "curve": [{"num_gallery": n, "top1": rate} for n, rate in result.curve],
+                "forecasts": result.forecasts and [asdict(one) for one in result.forecasts],
+                "by_activity": [asdict(one) for one in result.by_activity],
+            }
+            for result in self.attacks
+        ]
+        differences = [asdict(one) for one in self.differences]
+        return {
+            **plain,
+            "words": list(self.words),
+            "attacks": attacks,
+            "differences": differences,
+        }
+
+
+def audit(  # noqa: PLR0913 - each column of the data is one
+    user_id: NDArray[Any],
+    vector: NDArray[Any],
+    *,
+    time: NDArray[Any] | None = None,
+    role: NDArray[Any] | None = None,
+    session: NDArray[Any] | None = None,
+    attacks: Mapping[str, Attack] | None = None,
+    forecast_to: Sequence[int] = (),
+    replicates: int = 10_000,
+    seed: int = 0,
+) -> Audit:
+    """Attack vectors by re-identification and measure how often it succeeds.
+
+    Parameters
+    ----------
+    user_id : (n,)
+        Whose each vector is; integers, strings or anything else that can be sorted.
+    vector : (n, d)
+        Finite numbers; computed with as float32.
+    time : (n,)
+        Numbers or datetimes: the earlier half of each user's vectors becomes the gallery, which
+        the attacker holds, and the later half the probes, which it names. Without, the halves
+        are random.
+    role : (n,)
+        ``gallery`` or ``probe``: the split is taken as it is.
+    session : (n,)
+        Probes that share one with their user's own gallery vectors are dropped.
+    attacks
+        By name; None runs cosine and euclidean.
+    forecast_to
+        Gallery sizes above N to forecast top-1 to.
+    replicates
+        Of the bootstrap over users.
+    seed
+        Decides the random split, the attacks' randomness and the bootstrap.
+
+    Returns
+    -------
+    Audit
+        ``to_dict()`` is the command's JSON, ``words`` its sentences.
+
+    Raises
+    ------
+    ValueError
+        If a vector or a time is missing or not finite, lengths disagree, a role is unknown, or
+        fewer than two users have two vectors.
+
+    Examples
+    --------
+    >>> found = audit(user_id, vector, time=time)
+    >>> print(*found.words, sep=chr(10))
+    >>> found.attacks[0].figures["lift"]
+    """
+    vectors = _float32(vector, len(user_id))
+    cut = split(user_id, time=time, role=role, session=session, seed=seed)
+    user = first_appearance(user_id)
+    first_row = np.unique(user, return_index=True)[1]
+    activity = np.bincount(user)
+    known, user_row = np.unique(user[cut.gallery], return_inverse=True)
+    gallery = user_means(vectors[cut.gallery], user_row).astype(np.float32)
+
+    results, top1 = [], {}
+    for name, attack in (attacks or {"cosine": Cosine(), "euclidean": Euclidean()}).items():
+        attack.fit(vectors[cut.gallery], user_row, np.random.default_rng(seed))
+        probe, behind = _pooled(attack, vectors[cut.probe], user[cut.probe])
+        ranks = attack.ranks(probe, gallery, np.searchsorted(known, behind))
+        figures = _figures(ranks, behind, len(known), replicates=replicates, seed=seed)
+        risk = user_risk(ranks, behind)
+        forecasts = forecast(
+            ranks,
+            behind,
+            len(known),
+            forecast_to,
+            replicates=replicates,
+            rng=np.random.default_rng(seed),
+        )
+        sizes = _sizes(len(known))
+        result = AttackResult(
+            attack=name,
+            figures={**figures, "num_dropped": cut.num_dropped},
+            curve=tuple(zip(sizes, curve(ranks, len(known), sizes).tolist(), strict=True)),
+            forecasts=forecasts,
+            by_activity=by_activity(risk, activity[risk.user]),
+            users=replace(risk, user=user_id[first_row[risk.user]]),
+        )
+        results.append(result)
+        top1[name] = top_credit(ranks, 1), behind
+    return Audit(
+        num_vectors=len(vectors),
+        num_dimensions=vectors.shape[1],
+        num_users=len(activity),
+        attacks=tuple(results),
+        differences=_differences(top1, replicates=replicates, seed=seed),
+        **_describe(cut, vectors, user, gallery),
+    )
+
+
+def _float32(vector: NDArray[Any], num_users: int) -> Vectors:
+    if vector.ndim != 2 or vector.shape[1] == 0 or vector.dtype.kind not in "fiub":
+        raise ValueError(
+            f"vector must be a matrix of numbers, got {vector.dtype} of shape {vector.shape}"
+        )
+    if len(vector) != num_users:
+        raise ValueError(
+            f"vector must have a row for each of {num_users} users' ids, got {len(vector)}"
+        )
+    with np.errstate(over="ignore"):
+        vectors = np.ascontiguousarray(vector, np.float32)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if bad.size:
+        raise ValueError(f"vector must be finite as float32, got NaN or infinity in row {bad[0]}")
+    return vectors
+
+
+def _pooled(attack: Attack, probe: Vectors, user: Codes) -> tuple[Vectors, Codes]:
+    """Average the probes that the attack knows to be of one person: vectors and their users."""
+    group = attack.pool(np.unique(user, return_inverse=True)[1])
+    kept = np.flatnonzero(group >= 0)
+    _, first, group = np.unique(group[kept], return_index=True, return_inverse=True)
+    if len(first) == len(probe):
+        return probe, user
+    return user_means(probe[kept], group).astype(np.float32), user[kept[first]]
+
+
+def _figures(
+    ranks: Ranks, user: Codes, num_gallery: int, *, replicates: int, seed: int
+) -> dict[str, float | int | None]:
+    found = asdict(identification(ranks, user, num_gallery))
+    del found["num_unmated"]  # the split has dropped them
+    risk = user_risk(ranks, user)
+    user_row = np.searchsorted(risk.user, user)
+    top1, log2_size = top_credit(ranks, 1), math.log2(num_gallery)
+    over_probes = {
+        "top1": top1,
+        "mrr": reciprocal_rank(ranks),
+        "bits": np.clip(1 - log2_rank(ranks) / log2_size, 0.0, 1.0),
+    }
+    over_users = {
+        "per_user_top1": top1,
+        "share_always": risk.always[user_row].astype(np.float64),
+        "share_never": risk.never[user_row].astype(np.float64),
+    }
+    found["share_always"] = float(risk.always.mean())
+    found["share_never"] = float(risk.never.mean())
+    rng = np.random.default_rng(seed)
+    bounds: dict[str, tuple[float, float]] = {}
+    for columns, per_user in ((over_probes, False), (over_users, True)):
+        values = np.column_stack(list(columns.values()))
+        low, high = rate_intervals(values, user, replicates=replicates, rng=rng, per_user=per_user)
+        bounds |= dict(zip(columns, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+    for name, source, scale in (("bits", "bits", log2_size), ("lift", "top1", num_gallery)):
+        bounds[name] = (scale * bounds[source][0], scale * bounds[source][1])
+    figures: dict[str, float | int | None] = {}
+    for name, value in found.items():
+        figures[name] = value
+        if name in bounds:
+            figures[f"{name}_low"], figures[f"{name}_high"] = bounds[name]
+    return figures
+
+
+def _sizes(num_gallery: int) -> list[int]:
+    """1, 2, 5, 10, 20, 50 .. up to N, and N."""
+    steps = [step * 10**power for power in range(12) for step in (1, 2, 5)]
+    return [size for size in steps if size < num_gallery] + [num_gallery]
+
+
+def _differences(
+    top1: dict[str, tuple[NDArray[np.float64], Codes]], *, replicates: int, seed: int
+) -> tuple[AttackDifference, ...]:
+    rng = np.random.default_rng(seed)
+    pairs = [(a, b) for a, b in combinations(top1, 2) if np.array_equal(top1[a][1], top1[b][1])]
+    found = [
+        paired_difference(top1[a][0], top1[b][0], top1[a][1], replicates=replicates, rng=rng)
+        for a, b in pairs
+    ]
+    adjusted = holm(np.array([one.p for one in found])).tolist()
+    return tuple(
+        AttackDifference(a, b, **asdict(one), p_holm=p)
+        for (a, b), one, p in zip(pairs, found, adjusted, strict=True)
+    )
+
+
+def _describe(cut: Split, vectors: Vectors, user: Codes, gallery: Vectors) -> dict[str, Any]:
+    """Count who is dropped, whose vectors never change and who shares one with others."""
+    first_row = np.unique(user, return_index=True)[1]
+    changes = (vectors != vectors[first_row[user]]).any(axis=1)
+    is_repeated = np.bincount(user) > 1
+    is_constant = np.bincount(user, changes) == 0
+    # 0.0 turns -0.0 into 0.0, which is the same number in other bytes.
+    whole = np.ascontiguousarray(gallery + np.float32(0.0)).view(f"V{gallery.strides[0]}")
+    sizes = np.unique(whole, return_counts=True)[1]
+    return {
+        "split_by": cut.by,
+        "num_dropped": cut.num_dropped,
+        "num_users_dropped": cut.num_users_dropped,
+        "num_users_constant": int((is_constant & is_repeated).sum()),
+        "num_users_repeated": int(is_repeated.sum()),
+        "num_equal_classes": int((sizes > 1).sum()),
+        "num_users_equal": int(sizes[sizes > 1].sum()),
+        "largest_equal_class": int(sizes.max()),
+    }

@@ -1,0 +1,91 @@
+"""The findings of an audit as sentences that need no glossary."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attacks.audit import AttackResult, Audit
+
+SPLITS = {
+    "time": "Split by time: the attacker holds the earlier half of each user's vectors.",
+    "role": "Split as given: the attacker holds the vectors whose role is gallery.",
+    "random": "There are no times, so the attacker holds a random half of each user's vectors: "
+    "an upper reading of what can be linked over time.",
+}
+
+
+def sentences(audit: Audit) -> tuple[str, ...]:
+    """Say what was audited, what to beware of, and what each attack found."""
+    about = (
+        f"{audit.num_vectors:,} vectors of {audit.num_users:,} users, "
+        f"{audit.num_dimensions:,} numbers each"
+    )
+    if audit.num_dropped:
+        about += (
+            f"; {audit.num_dropped:,} vectors left out, with them {audit.num_users_dropped:,} users"
+        )
+    return (
+        f"{about}.",
+        SPLITS[audit.split_by],
+        *_warnings(audit),
+        *(
+            f"{result.attack}: {sentence}"
+            for result in audit.attacks
+            for sentence in _findings(result, "earlier" if audit.split_by == "time" else "known")
+        ),
+    )
+
+
+def _warnings(audit: Audit) -> list[str]:
+    found = []
+    num_gallery = audit.attacks[0].figures["num_gallery"]
+    if audit.largest_equal_class == num_gallery:
+        found.append("All users have the same vector: it identifies nobody.")
+    elif audit.num_users_constant == audit.num_users_repeated:
+        found.append("Every vector of a user is the same: it is an identifier by construction.")
+    elif audit.num_users_constant:
+        found.append(
+            f"{audit.num_users_constant:,} of {audit.num_users_repeated:,} users with two or more "
+            "vectors have the same one each time: theirs are identifiers by construction."
+        )
+    if 1 < audit.largest_equal_class != num_gallery:
+        found.append(
+            f"{audit.num_users_equal:,} users share their gallery vector exactly, up to "
+            f"{audit.largest_equal_class:,} the same one: among these an attacker can only guess."
+        )
+    return found
+
+
+def _findings(result: AttackResult, which: str) -> list[str]:
+    figure = {name: value or 0.0 for name, value in result.figures.items()}
+    rate, interval = _percents(figure["top1"], figure["top1_low"], figure["top1_high"])
+    if figure["top1_low"] <= figure["chance"]:
+        against = f"which cannot be told from chance, {_percents(figure['chance'])[0]}"
+    else:
+        lift = figure["lift"]
+        against = f"{lift:,.0f}" if lift >= 100 else f"{lift:.3g}"
+        against += " times better than chance"
+    always, never = (_percents(figure[f"share_{which}"])[0] for which in ("always", "never"))
+    found = [
+        f"an attacker with one {which} vector of each of {figure['num_gallery']:,} users names "
+        f"the right user {rate} of the time ({interval}), {against}.",
+        f"{always} of the users are named right every time, {never} never.",
+    ]
+    if result.forecasts is None:
+        found.append("no forecast: fewer than 10 users were ever named right, or ever missed.")
+    for one in result.forecasts or ():
+        rate, interval = _percents(one.top1, one.top1_low, one.top1_high)
+        found.append(f"among {one.num_gallery:,} such users it would be {rate} ({interval}).")
+    return found
+
+
+def _percents(rate: float, *bounds: float) -> tuple[str, str]:
+    """Format a rate to three digits in percent, and its bounds to as many decimals."""
+    size = 100 * (rate or max(bounds, default=0.0)) or 100.0
+    decimals = max(0, 2 - math.floor(math.log10(size)))
+    return (
+        f"{100 * rate:.{decimals}f} %",
+        "-".join(f"{100 * bound:.{decimals}f}" for bound in bounds),
+    )
