@@ -199,7 +199,7 @@ def shell(tmp_path: Path) -> Callable[..., Finished]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Make torch add in one order, so that equal means bit-identical."""
     import torch
