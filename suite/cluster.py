@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import ray
 
@@ -31,6 +33,8 @@ def connected(address: str | None) -> Iterator[None]:
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     local = {"include_dashboard": False} if where == "local" else {}
     try:
+        if where not in ("auto", "local"):
+            _knock(where)
         ray.init(
             address=where,
             log_to_driver=False,
@@ -41,10 +45,19 @@ def connected(address: str | None) -> Iterator[None]:
         said = str(error).strip().splitlines() or [type(error).__name__]
         msg = (
             f"no Ray cluster at {where!r}: {said[0][:160]}; start one with "
-            "'ray start --head' on this machine, or leave --address out"
+            "'ray start --head' on this machine, or leave --address out; a cluster with a token "
+            "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         )
         raise ConnectionError(msg) from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nobody listens: Ray would try for minutes."""
+    at = urlsplit(address if "://" in address else f"//{address}")
+    if at.hostname is None or at.port is None:
+        raise ValueError("allowed are auto, local and host:port")
+    socket.create_connection((at.hostname, at.port), timeout=5).close()
