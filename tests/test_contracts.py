@@ -1,0 +1,385 @@
+"""What every part must do. A new file in a part's folder is found here without an edit."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from dataclasses import replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+import pytest
+
+from attacks.means import user_means
+from attacks.ranking import Ranks
+from models.base import Estimator
+from suite import batches, registry, train
+from suite.spec import Part
+
+PARTS = [(kind, name) for kind in registry.KINDS for name in registry.names(kind)]
+
+EXAMPLES = {
+    "table": {
+        "events": "nowhere.csv",
+        "train": "2020-01-08",
+        "validation": "2020-01-15",
+        "test": "2020-01-22",
+        "end": "2020-01-29",
+    }
+}
+"""Parameters of the parts that cannot have a default for each."""
+
+USERS, DIMENSIONS = 80, 16
+
+
+def parts(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", registry.names(kind))
+
+
+def made(kind: str, name: str):
+    return registry.create(kind, name, EXAMPLES.get(name, {}))
+
+
+@pytest.mark.parametrize(("kind", "name"), PARTS)
+def test_a_part_can_be_made_with_its_defaults_or_an_example(kind, name):
+    assert isinstance(made(kind, name), registry.part(kind, name))
+
+
+@pytest.mark.parametrize(("kind", "name"), PARTS)
+def test_every_parameter_is_keyword_only_and_typed(kind, name):
+    for parameter in inspect.signature(registry.part(kind, name)).parameters.values():
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert parameter.annotation is not parameter.empty
+
+
+@pytest.mark.parametrize(("kind", "name"), PARTS)
+def test_an_unknown_parameter_is_refused_with_the_known_ones(kind, name):
+    with pytest.raises(ValueError, match=f"^{kind}: {name}: unknown key 'wrong'; known: "):
+        registry.create(kind, name, {"wrong": 1})
+
+
+@pytest.mark.parametrize(("kind", "name"), PARTS)
+def test_the_docstring_says_in_one_line_what_it_is_and_documents_each_parameter(kind, name):
+    part = registry.part(kind, name)
+    lines = inspect.cleandoc(part.__doc__ or "").splitlines()
+    assert lines
+    assert lines[0].endswith(".") or not lines[1]
+    assert lines[0].isascii()
+    documented = {
+        word
+        for line in lines
+        if re.fullmatch(r"\w+(, \w+)*( : \(.*\))?", line)
+        for word in line.split(" : ")[0].split(", ")
+    }
+    assert set(inspect.signature(part).parameters) <= documented
+
+
+@parts("attacks")
+def test_an_attack_says_where_it_comes_from(name):
+    assert "References\n----------\n" in inspect.cleandoc(registry.part("attacks", name).__doc__)
+
+
+def fitted(name: str, features, seed: int = 0):
+    model = train.build(Part(name=name), seed)
+    if isinstance(model, Estimator):
+        rows = [batches.rows(features, window, trained=True) for window in ("train", "validation")]
+        model.fit(*(batches.gather(features, r) for r in rows), np.random.default_rng(seed))
+    return model
+
+
+@pytest.fixture(scope="module")
+def batch(features):
+    return batches.gather(features, np.arange(0, len(features.events), 7))
+
+
+@parts("models")
+def test_a_model_gives_a_logit_per_label_and_a_vector_per_event(name, features, batch):
+    model = fitted(name, features)
+    score, vector = model.score(batch), model.represent(batch)
+    assert score.shape == (len(batch.labels), model.num_labels)
+    assert vector.shape[0] == len(batch.labels)
+    assert vector.ndim == 2
+    assert score.dtype == vector.dtype == np.float32
+    assert np.isfinite(score).all()
+    assert np.isfinite(vector).all()
+    assert vector.std(axis=0).max() > 0
+    assert model.num_parameters > 0
+
+
+@parts("models")
+def test_a_model_does_not_see_what_it_predicts(name, features, batch):
+    model = fitted(name, features)
+    blind = replace(batch, labels=1 - batch.labels)
+    np.testing.assert_array_equal(model.score(blind), model.score(batch))
+    np.testing.assert_array_equal(model.represent(blind), model.represent(batch))
+
+
+@parts("models")
+def test_an_events_vector_does_not_depend_on_the_others_of_its_batch(name, features):
+    model = fitted(name, features)
+    rows = np.arange(0, len(features.events), 11)[::-1]
+    together = model.represent(batches.gather(features, rows))
+    for place in (0, 5, len(rows) - 1):
+        (alone,) = model.represent(batches.gather(features, rows[[place]]))
+        np.testing.assert_allclose(together[place], alone, rtol=1e-4, atol=1e-5)
+
+
+@parts("models")
+def test_a_models_state_survives_a_file_without_pickles(name, features, batch, tmp_path):
+    model = fitted(name, features)
+    np.savez(tmp_path / "state.npz", **model.state())
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as arrays:
+        state = dict(arrays)
+    again = train.build(Part(name=name), seed=99)
+    again.load_state(state)
+    np.testing.assert_array_equal(again.score(batch), model.score(batch))
+    np.testing.assert_array_equal(again.represent(batch), model.represent(batch))
+    assert again.num_parameters == model.num_parameters
+
+
+@parts("models")
+def test_the_same_seed_gives_the_same_model(name, features):
+    one, same = fitted(name, features).state(), fitted(name, features).state()
+    assert one.keys() == same.keys()
+    for key in one:
+        np.testing.assert_array_equal(one[key], same[key])
+
+
+def people(spread: float, seed: int = 0):
+    """Five gallery events and two probes of each user about a center of length 1."""
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(USERS, DIMENSIONS)) / np.sqrt(DIMENSIONS)
+    user_row, true_row = np.repeat(np.arange(USERS), 5), np.repeat(np.arange(USERS), 2)
+    events, probe = (
+        (centers[row] + spread * rng.normal(size=(len(row), DIMENSIONS))).astype(np.float32)
+        for row in (user_row, true_row)
+    )
+    return events, user_row, probe, true_row
+
+
+def attacker(name: str, events, user_row):
+    """Fit an attack on gallery events, whose means are the gallery."""
+    attack = made("attacks", name)
+    if hasattr(attack, "learn"):
+        pytest.skip("matches what vectors tell about users, not the vectors")
+    attack.fit(events, user_row, np.random.default_rng(0))
+    if attack.other_training:
+        attack.align(events, events, user_row, np.random.default_rng(0))
+    return attack, user_means(events, user_row).astype(np.float32)
+
+
+@functools.cache
+def fitted_on_people(name: str, spread: float):
+    events, user_row, *_ = people(spread)
+    return attacker(name, events, user_row)
+
+
+def top1(found: Ranks) -> float:
+    return float(((found.greater == 0) / (1 + found.equal)).mean())
+
+
+CLEAR, BLURRED = 1e-3, 0.2
+
+
+@parts("attacks")
+def test_an_attack_finds_everyone_who_is_unmistakable_or_the_gallery_itself(name):
+    attack, gallery = fitted_on_people(name, CLEAR)
+    *_, probe, true_row = people(CLEAR)
+    assert top1(attack.ranks(probe, gallery, true_row)) == 1
+    assert top1(attack.ranks(gallery.copy(), gallery, np.arange(USERS))) == 1
+
+
+@parts("attacks")
+def test_an_attack_on_noise_is_as_good_as_chance(name):
+    rng = np.random.default_rng(0)
+    user_row, true_row = np.repeat(np.arange(USERS), 4), np.repeat(np.arange(USERS), 40)
+    events, probe = (
+        rng.normal(size=(len(row), DIMENSIONS)).astype(np.float32) for row in (user_row, true_row)
+    )
+    attack, gallery = attacker(name, events, user_row)
+    # 3,200 probes: the lift of a guess is 1 with a standard deviation of 0.16.
+    assert 0.35 < USERS * top1(attack.ranks(probe, gallery, true_row)) < 1.65
+
+
+@parts("attacks")
+def test_a_probe_is_ranked_alone_as_among_others(name):
+    if name in JOINT:
+        pytest.skip("decides about all probes together")
+    attack, gallery = fitted_on_people(name, BLURRED)
+    *_, probe, true_row = people(BLURRED)
+    together = attack.ranks(probe, gallery, true_row)
+    for row in range(0, len(probe), 7):
+        alone = attack.ranks(probe[[row]], gallery, true_row[[row]])
+        assert (alone.greater[0], alone.equal[0]) == (together.greater[row], together.equal[row])
+
+
+JOINT = {"matching"}
+"""Attacks that name all probes at once, each user at most once."""
+
+
+@parts("attacks")
+def test_the_order_of_the_gallery_users_does_not_matter(name):
+    events, user_row, probe, true_row = people(BLURRED)
+    attack, gallery = fitted_on_people(name, BLURRED)
+    before = attack.ranks(probe, gallery, true_row)
+    order = np.random.default_rng(1).permutation(USERS)
+    attack, gallery = attacker(name, events, order[user_row])
+    after = attack.ranks(probe, gallery, order[true_row])
+    assert 0.1 < top1(before) < 1 or name in JOINT
+    np.testing.assert_array_equal(after.greater, before.greater)
+    np.testing.assert_array_equal(after.equal, before.equal)
+
+
+@parts("attacks")
+def test_a_user_outside_the_gallery_is_behind_everyone(name):
+    attack, gallery = fitted_on_people(name, BLURRED)
+    *_, probe, true_row = people(BLURRED)
+    found = attack.ranks(probe, gallery, np.where(true_row < 3, -1, true_row))
+    assert (found.greater[true_row < 3] == USERS).all()
+    assert (found.equal[true_row < 3] == 0).all()
+    assert (found.greater[true_row >= 3] < USERS).all()
+
+
+@parts("attacks")
+def test_pooled_probes_are_of_one_person_and_keep_everyone_apart(name):
+    user_row = np.repeat(np.arange(6), [1, 2, 5, 7, 12, 30])
+    group = made("attacks", name).pool(user_row)
+    assert group.shape == user_row.shape
+    used = np.unique(group[group >= 0])
+    np.testing.assert_array_equal(used, np.arange(len(used)))
+    for number in used:
+        assert len(np.unique(user_row[group == number])) == 1
+
+
+@parts("defenses")
+@pytest.mark.parametrize("shape", [(1, 4), (50, 8)])
+def test_a_defense_keeps_shape_type_and_input_and_repeats_itself(name, shape):
+    vectors = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    before = vectors.copy()
+    released, same = (
+        made("defenses", name).apply(vectors, np.random.default_rng(1)) for _ in range(2)
+    )
+    assert (released.shape, released.dtype) == (vectors.shape, np.float32)
+    assert np.isfinite(released).all()
+    np.testing.assert_array_equal(vectors, before)
+    np.testing.assert_array_equal(released, same)
+
+
+OPEN = {"open_set"}
+"""Protocols with probes of users who are not in the gallery."""
+
+
+@pytest.fixture(scope="module")
+def events(features):
+    return features.events.with_columns(session_id=pl.col("event_id") // 2)
+
+
+@parts("protocols")
+def test_a_protocol_deals_each_event_once_and_every_probe_has_its_user_in_the_gallery(name, events):
+    cut = registry.create("protocols", name, {}).cut(events)
+    assert cut.columns[:3] == ["event_id", "user_id", "role"]
+    assert set(cut["role"]) == {"gallery", "probe"}
+    assert cut["event_id"].is_unique().all()
+    owners = dict(events.select("event_id", "user_id").iter_rows())
+    assert all(owners[event] == user for event, user, *_ in cut.iter_rows())
+    known, asked = (set(cut.filter(role=role)["user_id"]) for role in ("gallery", "probe"))
+    assert (asked <= known) != (name in OPEN)
+
+
+@parts("protocols")
+def test_a_protocol_leaves_out_users_with_less_than_four_events(name, events):
+    cut = registry.create("protocols", name, {}).cut(events)
+    # User 0 has 3 test events and user 1 has 3 train events.
+    assert not {0, 1} & set(cut["user_id"])
+
+
+@parts("protocols")
+def test_a_protocol_does_not_depend_on_the_order_of_the_rows(name, events):
+    protocol = registry.create("protocols", name, {})
+    shuffled = events.sample(fraction=1, shuffle=True, seed=0)
+    assert protocol.cut(shuffled).equals(protocol.cut(events))
+
+
+@parts("protocols")
+def test_a_protocol_without_enough_events_says_what_was_found(name, events):
+    few = events.group_by("user_id", "window", maintain_order=True).head(3)
+    with pytest.raises(ValueError, match=r"no user has 4 events in .*found at most 3"):
+        registry.create("protocols", name, {}).cut(few)
+
+
+@parts("datasets")
+def test_a_dataset_says_what_zone_its_users_live_in_and_whether_they_are_real(name):
+    dataset = made("datasets", name)
+    ZoneInfo(dataset.time_zone)
+    try:
+        assert dataset.synthetic == (name == "synthetic")
+    except (ValueError, OSError) as error:
+        pytest.skip(f"no data of {name} here: {error}")
+
+
+@parts("datasets")
+def test_a_datasets_files_decide_the_digest(name):
+    dataset = made("datasets", name)
+    try:
+        files = dataset.files()
+    except (ValueError, OSError) as error:
+        pytest.skip(f"no data of {name} here: {error}")
+    assert all(isinstance(path, Path) for path in files)
+    assert bool(files) != dataset.synthetic
+
+
+COPIED = '''
+from attacks.base import Attack
+
+
+class Copied(Attack):
+    """Nearest neighbor of copies.
+
+    References
+    ----------
+    None.
+    """
+
+    def embed(self, vectors):
+        return vectors.copy()
+'''
+
+ROUNDED = '''
+from attacks.defenses.base import Defense
+
+
+class Rounded(Defense):
+    """Rounds every number.
+
+    Parameters
+    ----------
+    digits
+        After the point.
+    """
+
+    def __init__(self, *, digits: int = 1) -> None:
+        self.digits = digits
+
+    def apply(self, vectors, rng):
+        return vectors.round(self.digits)
+'''
+
+
+def test_a_users_own_files_keep_the_same_contract(tmp_path):
+    for file, text in (("copied.py", COPIED), ("rounded.py", ROUNDED)):
+        (tmp_path / file).write_text(text)
+    attack, defense = f"{tmp_path}/copied.py:Copied", f"{tmp_path}/rounded.py:Rounded"
+    test_an_attack_finds_everyone_who_is_unmistakable_or_the_gallery_itself(attack)
+    test_an_attack_on_noise_is_as_good_as_chance(attack)
+    test_a_probe_is_ranked_alone_as_among_others(attack)
+    test_the_order_of_the_gallery_users_does_not_matter(attack)
+    test_a_user_outside_the_gallery_is_behind_everyone(attack)
+    test_an_attack_says_where_it_comes_from(attack)
+    test_a_defense_keeps_shape_type_and_input_and_repeats_itself(defense, (50, 8))
+    for kind, name in (("attacks", attack), ("defenses", defense)):
+        test_a_part_can_be_made_with_its_defaults_or_an_example(kind, name)
+        test_every_parameter_is_keyword_only_and_typed(kind, name)
+        test_the_docstring_says_in_one_line_what_it_is_and_documents_each_parameter(kind, name)
