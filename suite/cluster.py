@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from urllib.parse import urlsplit
 
 import ray
@@ -50,7 +51,9 @@ def connected(address: str | None) -> Iterator[None]:
         )
         raise ConnectionError(msg) from None
     try:
-        yield
+        # Ray prints what happens to its workers to stdout, which is for results.
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         ray.shutdown()
 

@@ -53,7 +53,8 @@ def execute(steps: list[Step], store: Store, compute: Compute, display: Display)
                 ray.get(ref)
             except ray.exceptions.RayError as error:
                 failures[step.digest] = _reason(error)
-            display.finished(step, failures.get(step.digest))
+            inherited = any(needed.digest in failures for needed in step.inputs)
+            display.finished(step, failures.get(step.digest), inherited=inherited)
     return failures
 
 

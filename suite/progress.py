@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from suite.plan import Step
 
@@ -73,22 +74,27 @@ class Display:
         for title, row in ray.get(self.mailbox.take.remote()):
             note = f"loss {row['loss']:.4f}, validation AUC {row['validation_auc']:.4f}"
             if not self.console.is_terminal:
-                self.console.print(f"{title}: epoch {row['epoch']:.0f}, {note}", highlight=False)
+                self._line(f"{title}: epoch {row['epoch']:.0f}, {note}")
             elif title in self._fits:
                 self._bars.update(self._fits[title], completed=row["epoch"], note=note)
             else:
-                total = row.get("epochs")
-                self._fits[title] = self._bars.add_task(title, total=total, note=note)
+                self._fits[title] = self._bars.add_task(
+                    title, total=row["epochs"], completed=int(row["epoch"]), note=note
+                )
 
-    def finished(self, step: Step, reason: str | None = None) -> None:
-        """Show that a step ended, well or with a reason why not."""
+    def finished(self, step: Step, reason: str | None = None, *, inherited: bool = False) -> None:
+        """Show that a step ended, well or with a reason why not, unless an input shows it."""
         self._bars.advance(self._steps)
         if step.title in self._fits:
             self._bars.remove_task(self._fits.pop(step.title))
-        if reason:
-            self.console.print(f"[red]failed[/red] {step.title}: {reason}", highlight=False)
-        elif not self.console.is_terminal and step.kind in ("features", "fit"):
-            self.console.print(f"{step.title}: done", highlight=False)
+        if reason and not inherited:
+            self._line(f"failed {step.title}: {reason}", style="red")
+        elif not reason and not self.console.is_terminal and step.kind in ("features", "fit"):
+            self._line(f"{step.title}: done")
+
+    def _line(self, text: str, style: str = "") -> None:
+        # Text, not str: rich would read the brackets of a reason as markup.
+        self.console.print(Text(text, style=style), soft_wrap=True)
 
 
 def _report(mailbox: Any, title: str, row: dict[str, float]) -> None:
