@@ -264,7 +264,7 @@ def _float32(vector: NDArray[Any], num_users: int) -> Vectors:
         )
     if len(vector) != num_users:
         raise ValueError(
-            f"vector must have a row for each of {num_users} users' ids, got {len(vector)}"
+            f"vector must have a row for each of the {num_users} user ids, got {len(vector)}"
         )
     with np.errstate(over="ignore"):
         vectors = np.ascontiguousarray(vector, np.float32)

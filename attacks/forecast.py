@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import approx_fprime, least_squares
-from scipy.special import expit, logit, poch
+from scipy.special import digamma, expit, logit, poch
 
 from attacks.metrics import top1_credit_at, top_credit
 from attacks.ranking import Ranks
@@ -55,6 +55,8 @@ strayed up to twice as far on Gaussian vectors, where the law is only an approxi
 SMALLEST_TEST = 20
 """Users in the smallest gallery that a forecast is tried from."""
 
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
+
 
 class Law(NamedTuple):
     """Two parameters of the law: discount below 1, concentration above minus the discount."""
@@ -67,10 +69,15 @@ class Law(NamedTuple):
         n = num_gallery.astype(np.float64)
         c = self.concentration
         # At d = 0 the closed form is 0 / 0; this close to it, it changes by less than 1e-4.
-        d = self.discount if abs(self.discount) > 1e-5 else 1e-5
-        # Ratios of gammas as Pochhammer symbols: differences of log-gammas lose all digits.
-        ratio = poch(c + d, 1 - d) * poch(n + c, d)
-        rate: Values = np.clip((ratio - c) / (d * n), 1 / n, 1.0)
+        d = self.discount if abs(self.discount) > 1e-6 else 1e-6
+        if min(c, c + d) < 1:
+            excess = poch(c + d, 1 - d) * poch(n + c, d) - c
+        else:
+            # The difference of nearly equal numbers as an integral, d log G = digamma.
+            at = c + d * (1 + NODES) / 2
+            slope = (digamma(n[..., None] + at) - digamma(at)) * WEIGHTS
+            excess = c * np.expm1(d / 2 * slope.sum(axis=-1))
+        rate: Values = np.clip(excess / (d * n), 1 / n, 1.0)
         return rate
 
 
