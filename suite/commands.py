@@ -28,6 +28,7 @@ def open_store(storage: str | None) -> Store:
     ------
     ValueError
         Inside a Ray job when the path is relative: the job's folder is a copy that is thrown away.
+        Of a URI whose protocol is unknown, or whose library is not installed.
     """
     url = storage or os.environ.get("LATENTPRINT_STORAGE") or "runs"
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
@@ -37,7 +38,10 @@ def open_store(storage: str | None) -> Store:
             "away; allowed: an absolute path or a URI, by --storage or LATENTPRINT_STORAGE"
         )
         raise ValueError(msg)
-    return Store(url if "://" in url else str(Path(url).resolve()))
+    try:
+        return Store(url if "://" in url else str(Path(url).resolve()))
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"storage: {url}: {error}") from None
 
 
 def run(suite: Suite, store: Store, tracking_uri: str | None, address: str | None) -> int:
@@ -85,8 +89,8 @@ def show_leaderboard(store: Store, suite: str | None, format_: str) -> None:
 
 def check_data(name: str, directory: Path, overrides: list[str]) -> None:
     """Validate and describe a dataset."""
-    from suite.datasets.check import check
     from suite.datasets.describe import describe
+    from suite.prepare import read
 
     part = registry.part("datasets", name)
     first = next(iter(inspect.signature(part).parameters))
@@ -94,7 +98,7 @@ def check_data(name: str, directory: Path, overrides: list[str]) -> None:
     for text in overrides:
         spec.override(given, text)
     source = registry.create("datasets", name, given)
-    Console().print(describe(check(source.tables())))
+    Console().print(describe(read(source)))
 
 
 def simulate_ebnerd(directory: Path, **world: Any) -> None:

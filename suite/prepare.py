@@ -8,7 +8,7 @@ from typing import Literal
 import polars as pl
 
 from suite import registry
-from suite.datasets.base import Dataset
+from suite.datasets.base import Dataset, Tables
 from suite.datasets.check import check
 from suite.features import Features, encode_histories, held_out
 from suite.features import features as fit_features
@@ -29,8 +29,24 @@ def prepare(*, dataset: Part, holdout_users: float) -> Features:
         One line: the file or table and column, what was found, what is allowed.
     """
     source: Dataset = registry.create("datasets", dataset.name, dataset.parameters)
-    tables = check(source.tables())
+    tables = read(source)
     return fit_features(tables, time_zone=source.time_zone, holdout_users=holdout_users)
+
+
+def read(source: Dataset) -> Tables:
+    """Read and check the tables of a dataset.
+
+    Raises
+    ------
+    ValueError
+        One line, also where Polars cannot make sense of a file.
+    """
+    try:
+        return check(source.tables())
+    except pl.exceptions.PolarsError as error:
+        files = ", ".join(map(str, source.files()))
+        said = str(error).partition("\n")[0]
+        raise ValueError(f"{files}: {type(error).__name__}: {said}") from None
 
 
 def half(features: Features, *, dataset: Part, side: Side) -> Features:
@@ -51,7 +67,7 @@ def half(features: Features, *, dataset: Part, side: Side) -> Features:
         Events of the users and windows with at least 5 clicks on both sides.
     """
     source: Dataset = registry.create("datasets", dataset.name, dataset.parameters)
-    tables = check(source.tables())
+    tables = read(source)
     clicks = (
         features.events.lazy()
         .select("row", "user_id", "window")
