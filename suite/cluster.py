@@ -50,12 +50,12 @@ def connected(address: str | None) -> Iterator[None]:
             "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         )
         raise ConnectionError(msg) from None
-    try:
-        # Ray prints what happens to its workers to stdout, which is for results.
-        with redirect_stdout(sys.stderr):
+    # Ray prints what happens to its workers to stdout, which is for results.
+    with redirect_stdout(sys.stderr):
+        try:
             yield
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def _knock(address: str) -> None:

@@ -46,10 +46,13 @@ def open_store(storage: str | None) -> Store:
 
 def run(suite: Suite, store: Store, tracking_uri: str | None, address: str | None) -> int:
     """Run a suite, publish and print its leaderboard; return the exit code."""
+    progress = Console(stderr=True)
+    # Before the imports: with Ray's start they leave a first user without a sign for 10 s.
+    num_cells = len(suite.cells())
+    progress.print(f"{suite.suite}: {num_cells} cells, results in {store.url}", soft_wrap=True)
     from suite import pipeline, tables
 
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _default_uri(store)
-    progress = Console(stderr=True)
     board = pipeline.run(suite, store, tracking_uri=uri, address=address, console=progress)
     tables.show(board)
     Console().print(f"report: {store.published(suite.suite)}/leaderboard.html", soft_wrap=True)
