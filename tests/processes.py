@@ -28,7 +28,7 @@ def start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **variables)
     )
 
 
-def latentprint(*arguments, **variables):
+def finish(*arguments, **variables):
     """Run the command line to its end: exit code, stdout, stderr."""
     process = start(sys.executable, "-m", "suite", *arguments, **variables)
     try:

@@ -16,7 +16,7 @@ import pytest
 from suite import checkpoint
 from suite.cluster import connected
 from suite.leaderboard import Leaderboard
-from tests.processes import kill, latentprint, session, start, wait_until
+from tests.processes import finish, kill, session, start, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -51,7 +51,7 @@ class Held(Attack):
 
 
 @pytest.fixture(scope="module")
-def suite_file(tmp_path_factory):
+def small_suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     (folder / "held.py").write_text(HELD)
     (folder / "small.yaml").write_text(SUITE.format(folder=folder))
@@ -59,10 +59,10 @@ def suite_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bare(suite_file, tmp_path_factory):
+def bare(small_suite, tmp_path_factory):
     """Leaderboard of the bare command."""
     storage = tmp_path_factory.mktemp("bare")
-    ran = latentprint("run", suite_file, "--storage", storage)
+    ran = finish("run", small_suite, "--storage", storage)
     assert ran.returncode == 0, ran.stderr
     return leaderboard(storage)
 
@@ -125,22 +125,22 @@ def test_a_bare_run_finishes_every_cell(bare):
 
 @pytest.mark.parametrize("way", ["auto", pytest.param("host:port", marks=pytest.mark.slow)])
 def test_a_running_cluster_gives_the_leaderboard_of_the_bare_run(
-    way, bare, cluster, suite_file, tmp_path
+    way, bare, cluster, small_suite, tmp_path
 ):
     address = cluster.address if way == "host:port" else way
-    ran = latentprint(
-        *("run", suite_file, "--storage", tmp_path, "--address", address), **cluster.variables
+    ran = finish(
+        *("run", small_suite, "--storage", tmp_path, "--address", address), **cluster.variables
     )
     assert ran.returncode == 0, ran.stderr
     assert leaderboard(tmp_path).equal(bare)
 
 
 @pytest.mark.slow
-def test_a_cluster_refuses_a_driver_without_its_token(cluster, suite_file, tmp_path):
+def test_a_cluster_refuses_a_driver_without_its_token(cluster, small_suite, tmp_path):
     stranger = {**cluster.variables, "RAY_AUTH_TOKEN_PATH": tmp_path / "token"}
     (tmp_path / "token").write_text("f" * 64)
-    ran = latentprint(
-        *("run", suite_file, "--storage", tmp_path / "runs", "--address", cluster.address),
+    ran = finish(
+        *("run", small_suite, "--storage", tmp_path / "runs", "--address", cluster.address),
         **stranger,
     )
     assert ran.returncode == 2
@@ -158,7 +158,9 @@ def test_an_address_where_nobody_listens_is_refused_at_once_and_in_one_line(addr
         pass
 
 
-def test_a_submitted_job_gives_the_leaderboard_of_the_bare_run(bare, cluster, suite_file, tmp_path):
+def test_a_submitted_job_gives_the_leaderboard_of_the_bare_run(
+    bare, cluster, small_suite, tmp_path
+):
     def ray_job(*arguments):
         address = ("--address", cluster.url)
         process = start("ray", "job", arguments[0], *address, *arguments[1:], **cluster.variables)
@@ -167,7 +169,7 @@ def test_a_submitted_job_gives_the_leaderboard_of_the_bare_run(bare, cluster, su
     storage = ("--storage", tmp_path)
     said = ray_job(
         *("submit", "--no-wait", "--submission-id", "small", "--working-dir", "."),
-        *("--", "python", "-m", "suite", "run", suite_file, *storage),
+        *("--", "python", "-m", "suite", "run", small_suite, *storage),
     )
     assert "submitted successfully" in said
     ended = re.compile("SUCCEEDED|FAILED|STOPPED", re.IGNORECASE)
@@ -184,11 +186,11 @@ def test_a_submitted_job_gives_the_leaderboard_of_the_bare_run(bare, cluster, su
 
 
 def test_a_run_killed_in_a_fit_and_in_an_attack_finishes_with_the_same_command(
-    bare, suite_file, tmp_path
+    bare, small_suite, tmp_path
 ):
     storage, hold = tmp_path / "runs", tmp_path / "hold"
     hold.mkdir()
-    command = (sys.executable, "-m", "suite", "run", suite_file, "--storage", storage)
+    command = (sys.executable, "-m", "suite", "run", small_suite, "--storage", storage)
 
     # The first epoch's checkpoint: the fit is under way, with 11 epochs to go.
     first = start(*command)
@@ -212,7 +214,7 @@ def test_a_run_killed_in_a_fit_and_in_an_attack_finishes_with_the_same_command(
     assert kinds(after_second)["fit"] == 2
     assert kinds(after_second)["attack"] < 8
 
-    third = latentprint(*command[3:])
+    third = finish(*command[3:])
     assert third.returncode == 0, third.stderr
     assert "epoch" not in third.stderr
     assert after_second.items() <= finished(storage).items()
