@@ -26,5 +26,7 @@ def load(url: str) -> dict[str, Any] | None:
     fs, path = fsspec.core.url_to_fs(url)
     if not fs.exists(path):
         return None
-    state: dict[str, Any] = torch.load(io.BytesIO(fs.cat_file(path)), weights_only=True)
+    # Whoever resumes may have no such device.
+    read = io.BytesIO(fs.cat_file(path))
+    state: dict[str, Any] = torch.load(read, map_location="cpu", weights_only=True)
     return state

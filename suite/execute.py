@@ -36,7 +36,7 @@ def execute(steps: list[Step], store: Store, compute: Compute, display: Display)
     for step in steps:
         waits_for = [refs[i.digest] for i in step.inputs if i.digest in refs]
         # A fit of several workers holds no CPU itself: its workers do.
-        num_cpus = 0 if step.kind == "fit" and compute.workers > 1 else 1
+        num_cpus = 0 if step.kind == "fit" and compute.most_workers > 1 else 1
         extra: dict[str, Any] = {}
         if step.kind == "fit":
             extra = {"compute": compute, "report": display.reporter(step)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import distributed, nn
 
-from models.network import Network, tensors
+from models.base import Batch
+from models.network import Network, TensorBatch, tensors
 from suite import batches, checkpoint
 from suite.features import Features
 from suite.spec import Training
+from suite.staging import average_on_cpu
 
 Report = Callable[[dict[str, float]], None]
 
@@ -37,11 +39,21 @@ class Worker:
         Place among the copies; a process group exists when there are several.
     device
         Where the network computes.
+    staged
+        Whether gradients travel through the CPU, as the process group cannot reach the device.
+    compile
+        Whether the training step is compiled.
     """
 
     rank: int = 0
     world_size: int = 1
     device: str = "cpu"
+    staged: bool = False
+    compile: bool = False
+
+
+class DivergedError(ValueError):
+    """A loss or a score is no longer a number; trying again would not help."""
 
 
 def train(
@@ -78,11 +90,15 @@ def train(
     -------
     dict
         The last checkpoint: ``best`` (weights of the best epoch by validation AUC), ``history``.
+
+    Raises
+    ------
+    DivergedError
+        On every rank, when the loss or the scores are not finite after an epoch.
     """
-    network.to(worker.device)
-    parallel: nn.Module = network
-    if worker.world_size > 1:
-        parallel = nn.parallel.DistributedDataParallel(network)
+    dtype = torch.float64 if training.precision == "float64" else torch.float32
+    network.to(worker.device, dtype)
+    parallel = _parallel(network, worker)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
     )
@@ -92,14 +108,17 @@ def train(
         total_steps=training.epochs * len(_batches(features, training, seed, 0)),
         pct_start=training.pct_start,
     )
-    state = checkpoint.load(checkpoint_url)
+    state = _last(checkpoint_url, worker)
     if state is None:
         state = {"epoch": 0, "best_auc": -1.0, "stale": 0, "best": {}, "history": []}
     else:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
-    weight = torch.tensor(positive_weight(features, network.num_labels), device=worker.device)
+    weight = torch.tensor(
+        positive_weight(features, network.num_labels), device=worker.device, dtype=dtype
+    )
+    bf16 = training.precision == "bf16"
 
     while state["epoch"] < training.epochs and state["stale"] < training.patience:
         epoch = state["epoch"]
@@ -108,7 +127,7 @@ def train(
         torch.manual_seed(int(entropy.generate_state(1)[0]))
         start = time.perf_counter()
         plan = _batches(features, training, seed, epoch)
-        loss = _epoch(parallel, features, plan, weight, optimizer, schedule, worker)
+        loss = _epoch(parallel, features, plan, weight, optimizer, schedule, worker, bf16)
         seconds = time.perf_counter() - start
         auc = validation_auc(network, features, training.batch_size, worker)
         better = auc > state["best_auc"]
@@ -155,8 +174,34 @@ def validation_auc(network: Network, features: Features, size: int, worker: Work
         scores = [[] for _ in range(worker.world_size)]
         distributed.all_gather_object(scores, mine)
     dealt = [scores[i % worker.world_size][i // worker.world_size] for i in range(len(chunks))]
-    labels = features.labels[np.concatenate(chunks), 0]
-    return float(roc_auc_score(labels, np.concatenate(dealt)))
+    labels, logits = features.labels[np.concatenate(chunks), 0], np.concatenate(dealt)
+    if not np.isfinite(logits).all():
+        raise DivergedError("training diverged: validation scores are NaN; lower learning_rate")
+    return float(roc_auc_score(labels, logits))
+
+
+def _parallel(network: Network, worker: Worker) -> nn.Module:
+    """Wrap a network, so that its gradients are averaged over the workers."""
+    module: nn.Module = network
+    if worker.world_size > 1:
+        # What DDP would send when it starts must not leave a device that is not reached. Nothing
+        # is lost: the weights are equal already, by the seed or the checkpoint.
+        ddp = nn.parallel.DistributedDataParallel(network, init_sync=not worker.staged)
+        if worker.staged:
+            ddp.register_comm_hook(None, average_on_cpu)
+        module = ddp
+    # Batches differ in their numbers of users and events: each size must not be compiled anew.
+    if worker.compile:
+        return torch.compile(module, dynamic=True)  # type: ignore[return-value]
+    return module
+
+
+def _last(checkpoint_url: str, worker: Worker) -> dict[str, Any] | None:
+    """Read the checkpoint on rank 0 for all, since on a shared disk others may see an older one."""
+    state = [checkpoint.load(checkpoint_url) if worker.rank == 0 else None]
+    if worker.world_size > 1:
+        distributed.broadcast_object_list(state)
+    return state[0]
 
 
 def _batches(
@@ -175,32 +220,48 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     worker: Worker,
+    bf16: bool,
 ) -> float:
     """Make one pass; return the mean loss per event over all workers."""
     parallel.train()
-    total = torch.zeros((), dtype=torch.float64)
+    losses = []
     for rows in plan:
         mine = batches.deal(rows, features, worker.world_size)[worker.rank]
         # A worker without events must still take part in the exchange of gradients.
         share = 1.0 if len(mine) else 0.0
-        batch = tensors(batches.gather(features, mine if len(mine) else rows[:1]), worker.device)
-        logits = parallel(batch)[1]
-        local = share * F.binary_cross_entropy_with_logits(
-            logits, batch.labels[:, : logits.shape[1]], pos_weight=weight, reduction="sum"
-        )
+        chosen = batches.gather(features, mine if len(mine) else rows[:1])
+        batch = _sent(chosen, worker.device, weight.dtype)
+        with torch.autocast(torch.device(worker.device).type, torch.bfloat16, enabled=bf16):
+            logits = parallel(batch)[1]
+            local = share * F.binary_cross_entropy_with_logits(
+                logits, batch.labels[:, : logits.shape[1]], pos_weight=weight, reduction="sum"
+            )
         # DDP averages the gradients over the workers; the mean wanted is over the events.
         loss = worker.world_size * local / len(rows)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
-        total += local.detach().double().cpu()
+        losses.append(local.detach())
+    # Read only now: a GPU would have to wait at each step.
+    total = torch.tensor(sum(torch.stack(losses).tolist()), dtype=torch.float64)
     if worker.world_size > 1:
         distributed.all_reduce(total)
     mean = float(total) / sum(len(rows) for rows in plan)
     if not math.isfinite(mean):
-        raise ValueError(f"training diverged: the loss of an epoch is {mean}; lower learning_rate")
+        raise DivergedError(
+            f"training diverged: the loss of an epoch is {mean}; lower learning_rate"
+        )
     return mean
+
+
+def _sent(batch: Batch, device: str, dtype: torch.dtype) -> TensorBatch:
+    """Copy a batch to the device, to a GPU while it computes on an earlier one."""
+    if not device.startswith("cuda"):
+        return tensors(batch, device, dtype)
+    here = tensors(batch, "cpu", dtype)
+    pinned = {f.name: getattr(here, f.name).pin_memory() for f in fields(here)}
+    return TensorBatch(**{k: v.to(device, non_blocking=True) for k, v in pinned.items()})
 
 
 def _copied(network: Network) -> dict[str, torch.Tensor]:

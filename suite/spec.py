@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     NonNegativeInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -59,6 +60,9 @@ class Training(BaseModel):
     learning_rate: float = Field(8e-4, gt=0, description="peak of the one-cycle schedule")
     pct_start: float = Field(0.3, gt=0, lt=1)
     weight_decay: float = Field(3e-4, ge=0)
+    precision: Literal["float32", "float64", "bf16"] = Field(
+        "float32", description="of the arithmetic; bf16 keeps float32 weights and needs cuda"
+    )
 
     @model_validator(mode="after")
     def _cap_fits(self) -> Training:
@@ -68,13 +72,33 @@ class Training(BaseModel):
 
 
 class Compute(BaseModel):
-    """Where things run; no figure depends on it, so no digest contains it."""
+    """Where things run; no figure depends on it, up to rounding, so no digest contains it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    workers: int = Field(1, ge=1, description="training workers of one model")
+    workers: int | tuple[int, int] = Field(
+        1, description="training workers of one model; two numbers: as many as there is room for"
+    )
     cpus_per_worker: int = Field(1, ge=1)
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    node_labels: dict[str, str] = Field(
+        default_factory=dict, description="Ray labels that the nodes of all workers have"
+    )
+    compile: bool = Field(False, description="torch.compile the training step")
+
+    @field_validator("workers", mode="plain")
+    @classmethod
+    def _one_or_more(cls, given: Any) -> int | tuple[int, int]:
+        bounds = given if isinstance(given, list | tuple) else (given, given)
+        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in bounds)
+        if len(bounds) != 2 or not whole or not 1 <= bounds[0] <= bounds[1]:
+            raise ValueError("a number from 1, or [fewest, most]")
+        return bounds[0] if bounds[0] == bounds[1] else (bounds[0], bounds[1])
+
+    @property
+    def most_workers(self) -> int:
+        """Upper bound of the number of workers."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 class Cell(NamedTuple):

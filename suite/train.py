@@ -1,13 +1,15 @@
 """Fit a model on Ray: the only import of ray.train.
 
-With one CPU worker the loop runs as Train's local mode inside the task that called it: a worker
-group costs 12-30 s to start on two cores, local mode 0.1 s.
+With one worker that needs no GPU of its own the loop runs as Train's local mode inside the task
+that called it: a worker group costs 12-30 s to start on two cores, local mode 0.1 s.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +27,11 @@ from models.base import Estimator, Model
 from models.network import Network
 from suite import batches, checkpoint, registry
 from suite.features import Features
-from suite.loop import Worker, positive_weight, train
+from suite.loop import DivergedError, Worker, positive_weight, train
 from suite.spec import Compute, Part, Training
+
+KIND = "ray.io/accelerator-type"
+"""Label by which Ray tells what GPU a node has."""
 
 
 @dataclass(frozen=True)
@@ -106,20 +111,29 @@ def fit(
     -------
     Fitted
         With the weights of the best epoch.
+
+    Raises
+    ------
+    ValueError
+        Training diverged, or the accelerator cannot compute in the precision.
     """
     built = build(model, seed)
     if isinstance(built, Network):
         checkpoint_url = f"{scratch}/checkpoint.pt"
         config: dict[str, Any] = {
-            "features": ray.put(features) if compute.workers > 1 else features,
+            "features": features,
             "model": model,
             "training": training,
             "seed": seed,
             "accelerator": accelerator(compute),
+            "compile": compute.compile,
             "checkpoint_url": checkpoint_url,
             "report": report,
         }
-        _trainer(config, compute, scratch).fit()
+        _check_precision(training.precision, config["accelerator"])
+        result: Any = _trainer(config, compute, scratch).fit()
+        if result.return_value is not None:
+            raise ValueError(result.return_value)
         finished = checkpoint.load(checkpoint_url)
         assert finished is not None
         history: list[dict[str, float]] = finished["history"]
@@ -142,21 +156,33 @@ def fit(
 
 
 def accelerator(compute: Compute) -> str:
-    """Resolve ``auto`` to cuda, mps or cpu on this machine."""
+    """Resolve ``auto``: the GPUs of the cluster, otherwise this machine's, otherwise the CPU."""
     if compute.accelerator != "auto":
         return compute.accelerator
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    for found, here in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
+        if here.is_available() or _one_kind(found):
+            return found
+    return "cpu"
 
 
-def train_loop_per_worker(config: dict[str, Any]) -> None:
-    """Train one copy of a torch model; Ray Train calls this on every worker."""
+def train_loop_per_worker(config: dict[str, Any]) -> str | None:
+    """Train one copy of a torch model; Ray Train calls this on every worker.
+
+    Returns
+    -------
+    str or None
+        Why training diverged. An error would be taken for a failure of the worker and tried again.
+    """
+    # TF32 rounds float32 to a mantissa of 10 bits; cuDNN's LSTM would use it unless told not to.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     context = ray.train.get_context()
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=_device(config["accelerator"]),
+        staged=config["accelerator"] == "mps",
+        compile=config["compile"],
     )
     features = config["features"]
     if isinstance(features, ray.ObjectRef):
@@ -169,36 +195,80 @@ def train_loop_per_worker(config: dict[str, Any]) -> None:
 
     network = build(config["model"], config["seed"])
     assert isinstance(network, Network)
-    train(
-        network,
-        features,
-        config["training"],
-        seed=config["seed"],
-        worker=worker,
-        checkpoint_url=config["checkpoint_url"],
-        report=report,
-    )
+    try:
+        train(
+            network,
+            features,
+            config["training"],
+            seed=config["seed"],
+            worker=worker,
+            checkpoint_url=config["checkpoint_url"],
+            report=report,
+        )
+    except DivergedError as error:
+        return str(error)
+    return None
 
 
 def _trainer(config: dict[str, Any], compute: Compute, scratch: str) -> TorchTrainer:
     """Local mode for one worker that needs no process of its own, else a worker group."""
-    local = compute.workers == 1
     cuda = config["accelerator"] == "cuda"
+    scaling: dict[str, Any] = {"num_workers": 0}
+    if compute.most_workers > 1 or cuda:
+        config = {**config, "features": ray.put(config["features"])}
+        scaling = {
+            "num_workers": compute.workers,
+            "use_gpu": cuda,
+            "resources_per_worker": {"CPU": compute.cpus_per_worker} | ({"GPU": 1} if cuda else {}),
+            "label_selector": compute.node_labels or _one_kind(config["accelerator"]),
+        }
     return TorchTrainer(
-        train_loop_per_worker,
+        train_loop_per_worker,  # type: ignore[arg-type]  # Train V2 hands its result back
         train_loop_config=config,
-        torch_config=TorchConfig(backend="nccl" if cuda else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=0 if local else compute.workers,
-            use_gpu=cuda and not local,
-            resources_per_worker=None if local else {"CPU": compute.cpus_per_worker},
-        ),
+        # Losses and scores are exchanged as CPU tensors, gradients where they are.
+        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if cuda else "gloo"),
+        scaling_config=ScalingConfig(**scaling),
         run_config=RunConfig(
-            name="train",
-            storage_path=scratch,
-            failure_config=FailureConfig(max_failures=3),
+            name="train", storage_path=scratch, failure_config=FailureConfig(max_failures=3)
         ),
     )
+
+
+def _one_kind(accelerator: str) -> dict[str, str] | None:
+    """Label of the cluster's most frequent GPU that the accelerator means, so that no run mixes.
+
+    The slowest worker sets the pace of a run, and Ray counts Apple's GPUs with all others.
+    """
+    wanted = {"cuda": False, "mps": True}
+    kinds = {k: n for k, n in _gpu_kinds().items() if _is_apple(k) is wanted.get(accelerator)}
+    return {KIND: max(kinds, key=kinds.__getitem__)} if kinds else None
+
+
+def _gpu_kinds() -> Counter[str]:
+    """Count the cluster's GPUs by the kind that Ray found."""
+    kinds: Counter[str] = Counter()
+    for node in ray.nodes() if ray.is_initialized() else []:  # type: ignore[no-untyped-call]
+        if node["Alive"] and KIND in node["Labels"]:
+            kinds[node["Labels"][KIND]] += int(node["Resources"].get("GPU", 0))
+    return kinds
+
+
+def _is_apple(kind: str) -> bool:
+    """Whether a kind of GPU is Apple's: M1, M2-Pro; a Tesla M60 is not."""
+    return re.fullmatch(r"M\d(-\w+)?|Apple-Silicon", kind) is not None
+
+
+def _check_precision(precision: str, accelerator: str) -> None:
+    allowed = {
+        "cpu": ["float32", "float64"],
+        "cuda": ["float32", "float64", "bf16"],
+        "mps": ["float32"],
+    }[accelerator]
+    if precision not in allowed:
+        msg = (
+            f"training.precision: found {precision} on {accelerator}, allowed: {', '.join(allowed)}"
+        )
+        raise ValueError(msg)
 
 
 def _device(accelerator: str) -> str:
