@@ -91,20 +91,24 @@ def read(
         named = {name: _npy(Path(file)) for name, file in columns.items() if file is not None}
         if not user.endswith(".npy"):
             raise ValueError(f"--user: a .npy of vectors needs a .npy of user ids, got {user!r}")
-        read = Vectors(
+        found = Vectors(
             pl.Series("user", _npy(Path(user))),
             _npy(path),
             {name: pl.Series(name, values) for name, values in named.items()},
         )
     else:
-        read = _parquet(path, user, list(vector), columns)
-    lengths = {"user ids": len(read.user)} | {name: len(s) for name, s in read.columns.items()}
+        found = _parquet(path, user, list(vector), columns)
+    if not len(found.vector):
+        raise ValueError(f"{path}: no rows")
+    lengths = {"user ids": len(found.user)} | {name: len(s) for name, s in found.columns.items()}
     for name, length in lengths.items():
-        if length != len(read.vector):
-            raise ValueError(f"{path}: {len(read.vector)} vectors, but {length} {name}")
-    if read.user.null_count():
-        raise ValueError(f"{user}: a user id is null in row {read.user.is_null().arg_max()}")
-    return read
+        if length != len(found.vector):
+            raise ValueError(f"{path}: {len(found.vector)} vectors, but {length} {name}")
+    if found.user.null_count():
+        raise ValueError(
+            f"{path}: {user}: a user id is null in row {found.user.is_null().arg_max()}"
+        )
+    return found
 
 
 def run(source: Vectors, *, name: str, attacks: Sequence[str], out: Path, **settings: Any) -> Audit:
@@ -238,7 +242,7 @@ def _matrix(path: Path, frame: pl.DataFrame) -> NDArray[Any]:
             row = frame[name].is_null().arg_max()
             raise ValueError(f"{path}: column {name!r}: null in row {row}")
     column = frame.to_series()
-    if isinstance(column.dtype, pl.List):
+    if isinstance(column.dtype, pl.List) and len(column):
         lengths = column.list.len()
         if lengths.n_unique() > 1:
             row = (lengths != lengths[0]).arg_max()
