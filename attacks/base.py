@@ -26,6 +26,9 @@ class Attack:
 
     metric: ClassVar[Metric] = "cosine"
 
+    together: ClassVar[bool] = False
+    """Whether a probe's rank depends on the other probes, so that they are never sharded."""
+
     other_training: ClassVar[bool] = False
     """Whether the probes come from another training of the same model, with the next seed."""
 

@@ -42,6 +42,7 @@ class Matching(Attack):
     """
 
     metric: ClassVar[Metric] = "cosine"
+    together: ClassVar[bool] = True
 
     def fit(
         self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from attacks.base import Attack
 from attacks.defenses.base import Defense
+from attacks.inversion import Inversion
+from attacks.linked import Linked
 from attacks.means import user_means
 from attacks.ranking import Ranks
+from models.base import NUM_CATEGORIES
 from suite import registry, shards
 from suite.features import Features
 from suite.protocols.base import Protocol
@@ -36,16 +39,19 @@ class Outcome:
         Users in the gallery, N.
     num_dropped
         Events of the protocol's windows that took no part, their users having too few.
+    facts
+        What an inversion read about the histories, by name.
     """
 
     probes: pl.DataFrame
     num_gallery: int
     num_dropped: int
+    facts: dict[str, float] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write ranks.parquet and outcome.json."""
         self.probes.write_parquet(folder / "ranks.parquet")
-        plain = {"num_gallery": self.num_gallery, "num_dropped": self.num_dropped}
+        plain = {key: getattr(self, key) for key in ("num_gallery", "num_dropped", "facts")}
         (folder / "outcome.json").write_text(json.dumps(plain))
 
     @classmethod
@@ -97,8 +103,12 @@ def attack(
 
     probed = probed or released
     cut = cutter.cut(features.events)
-    for name, side in (("gallery_row", released), ("probe_row", probed)):
-        rows = pl.DataFrame({"event_id": side.event_id}).with_row_index(name)
+    for name, event_id in (
+        ("event_row", features.events["event_id"]),
+        ("gallery_row", released.event_id),
+        ("probe_row", probed.event_id),
+    ):
+        rows = pl.DataFrame({"event_id": event_id}).with_row_index(name)
         cut = cut.join(rows, on="event_id", maintain_order="left")
     known_events, unknown_events = (
         cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
@@ -107,19 +117,28 @@ def attack(
     probe = defender.apply(probed.vector[unknown_events["probe_row"].to_numpy()], defense_rng)
 
     known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
-    attacker.fit(vectors, user_row, attack_rng)
-    gallery = user_means(vectors, user_row).astype(np.float32)
+    there = vectors
+    if attacker.other_training:
+        there = defender.apply(probed.vector[known_events["probe_row"].to_numpy()], defense_rng)
+    histories = _histories(features, known_events)
+    gallery = _learn(attacker, vectors, there, histories, user_row, attack_rng)
 
     user = unknown_events["user_id"].to_numpy()
-    found = np.searchsorted(known, user).clip(max=len(known) - 1)
-    true_row = np.where(known[found] == user, found, -1)
+    true_row = _rows_of(user, known)
     group = attacker.pool(np.unique(user, return_inverse=True)[1])
+    if isinstance(attacker, Linked):
+        group = np.where(np.isin(true_row, attacker.known_row), -1, group)
     kept, (_, first, group) = group >= 0, np.unique(group[group >= 0], True, True)
     if len(first) < len(probe):
         probe = user_means(probe[kept], group).astype(np.float32)
     true_row, unknown_events = true_row[kept][first], unknown_events.filter(kept)[first]
 
-    if num_shards is None:
+    facts: dict[str, float] = {}
+    if isinstance(attacker, Inversion):
+        facts = attacker.facts(probe, *_histories(features, unknown_events))
+    if attacker.together:
+        num_shards = 1
+    elif num_shards is None:
         num_shards = -(-len(probe) * len(gallery) // PAIRS_PER_SHARD)
     pieces = np.array_split(np.arange(len(probe)), num_shards)
     results = shards.each(_attacked, pieces, attacker, probe, gallery, true_row)
@@ -130,9 +149,66 @@ def attack(
         equal=pl.Series(np.concatenate([ranks.equal for ranks, _ in results])),
         best=pl.Series(np.concatenate([best for _, best in results]), dtype=pl.Float32),
     )
-    windows = features.events.join(cut, on="event_id", how="semi")["window"].unique()
-    candidates = features.events.filter(pl.col("window").is_in(windows.implode()))
-    return Outcome(probes, num_gallery=len(known), num_dropped=len(candidates) - len(cut))
+    return Outcome(
+        probes,
+        num_gallery=len(known),
+        num_dropped=_num_dropped(features.events, cut),
+        facts=facts,
+    )
+
+
+def _learn(
+    attacker: Attack,
+    vectors: NDArray[np.float32],
+    there: NDArray[np.float32],
+    histories: tuple[NDArray[np.float32], NDArray[np.int64]],
+    user_row: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Let the adversary learn from the gallery's events; return one gallery row per user.
+
+    ``there`` are the same events in the probes' space, which ``linked`` knows of a few users;
+    ``histories`` is what is behind the events, which ``inversion`` learns to read.
+    """
+    attacker.fit(vectors, user_row, rng)
+    known = vectors
+    if isinstance(attacker, Linked):
+        attacker.align(vectors, there, user_row, rng)
+    elif isinstance(attacker, Inversion):
+        attacker.learn(vectors, *histories, user_row, rng)
+        known = histories[0]
+    return user_means(known, user_row).astype(np.float32)
+
+
+def _histories(
+    features: Features, events: pl.DataFrame
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Look up what an inversion is after: of the history behind each of n events.
+
+    Returns
+    -------
+    aggregates : (n, 27)
+        Standardized.
+    favorite : (n,)
+        Most frequent category among the user's events of the same window.
+    """
+    row = features.events["row"].to_numpy()
+    counts = np.zeros((len(features.aggregates), NUM_CATEGORIES), np.int64)
+    np.add.at(counts, (row, features.categorical[:, 0]), 1)
+    chosen = row[events["event_row"].to_numpy()]
+    return features.aggregates[chosen], counts.argmax(axis=1)[chosen]
+
+
+def _rows_of(user: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Gallery row of each probe's user; -1 for one who is not there."""
+    found = np.searchsorted(known, user).clip(max=len(known) - 1)
+    return np.where(known[found] == user, found, -1)
+
+
+def _num_dropped(events: pl.DataFrame, cut: pl.DataFrame) -> int:
+    """Count the events of the protocol's windows that take no part."""
+    windows = events.join(cut, on="event_id", how="semi")["window"].unique()
+    return events.filter(pl.col("window").is_in(windows.implode())).height - cut.height
 
 
 def _attacked(

@@ -79,6 +79,7 @@ def measure(
         Rates in [0, 1].
     """
     row, extra = _reidentification(outcome, replicates, seed), _open_set(outcome)
+    extra |= {f"inversion/{name}": value for name, value in outcome.facts.items()}
     if fitted is not None:
         validation, test = (_scores(fitted, window) for window in ("validation", "test"))
         utility = asdict(metrics.utility(validation, test, fitted.positive_weight[0]))

@@ -51,6 +51,11 @@ EXTRA = (
     "reid/fnir_at_fpir_0.001",
     "reid/fnir_at_fpir_0.01",
     "reid/fnir_at_fpir_0.1",
+    "inversion/mean_r2",
+    "inversion/best_r2",
+    "inversion/best_aggregate",
+    "inversion/favorite_accuracy",
+    "inversion/majority_accuracy",
 )
 """Metric keys that the leaderboard does not have."""
 
