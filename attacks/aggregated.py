@@ -43,7 +43,7 @@ class Aggregated(Attack):
         self.m = m
         self.at_least = smallest if at_least is None else at_least
         if self.at_least < smallest:
-            raise ValueError(f"aggregated: at_least must be m = {m} or more, got {at_least}")
+            raise ValueError(f"aggregated: at_least must be {smallest} or more, got {at_least}")
 
     def pool(self, user_row: NDArray[np.int64]) -> NDArray[np.int64]:
         """Group each user's probes by m, in their order.

@@ -98,9 +98,8 @@ class Linked(Attack):
             full_matrices=False,
         )
         # As numpy.linalg.matrix_rank counts: the rest is rounding error, and its axes arbitrary.
-        rank = np.count_nonzero(
-            strength > strength[0] * max(there.shape[1], here.shape[1]) * np.finfo(float).eps
-        )
+        least = strength[0] * max(there.shape[1], here.shape[1]) * np.finfo(float).eps
+        rank = max(1, np.count_nonzero(strength > least))
         self.there_axes, self.here_axes = there_axes[:, :rank], here_axes[:rank].T
 
     def embed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

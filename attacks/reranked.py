@@ -35,7 +35,7 @@ class Reranked(Attack):
     With one vector per user all neighbors are other people, unlike the several photographs of one
     in the source. Its averaging of neighboring codes is left out for that reason, and the cosine
     weighs more than its 0.3: on planted users both cost up to half of the lift. What is left
-    gained 9-18 % where users crowd together in groups, and lost up to 10 % elsewhere.
+    gained 4-14 % for users apart from groups of more than ``k1``, and lost up to 10 % elsewhere.
 
     Parameters
     ----------
