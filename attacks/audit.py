@@ -278,6 +278,11 @@ def _pooled(attack: Attack, probe: Vectors, user: Codes) -> tuple[Vectors, Codes
     """Average the probes that the attack knows to be of one person: vectors and their users."""
     group = attack.pool(np.unique(user, return_inverse=True)[1])
     kept = np.flatnonzero(group >= 0)
+    if not len(kept):
+        raise ValueError(
+            f"{type(attack).__name__}: needs more probes of a user than the "
+            f"{np.bincount(user).max()} that there are at most"
+        )
     _, first, group = np.unique(group[kept], return_index=True, return_inverse=True)
     if len(first) == len(probe):
         return probe, user

@@ -13,16 +13,21 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import yaml
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from attacks.audit import Audit, audit
+from attacks.base import Attack
 from attacks.risk import decile
 from suite import registry
+from suite.spec import Part
 
-OPTIONAL = ("time", "role", "session")
+NEEDS = {"linked": "vectors of a second training", "inversion": "the histories behind the vectors"}
+"""What some attacks hold besides vectors; these cannot audit bare ones."""
+
 COLUMNS = ("top1", "top5", "top10", "top20", "mrr", "median_rank", "bits", "lift")
 
 
@@ -121,7 +126,7 @@ def run(source: Vectors, *, name: str, attacks: Sequence[str], out: Path, **sett
     name
         Of the source, for error messages and the title.
     attacks
-        Names of attacks, or ``path/to/file.py:Class``.
+        Each as in a suite file: a name, ``path/to/file.py:Class``, or ``name: {parameters}``.
     out
         Folder for audit.json, audit.csv and users.parquet.
     settings
@@ -132,7 +137,7 @@ def run(source: Vectors, *, name: str, attacks: Sequence[str], out: Path, **sett
     ValueError
         If an attack is unknown, or the vectors cannot be audited; nothing is written then.
     """
-    chosen = {attack: registry.create("attacks", attack, {}) for attack in attacks}
+    chosen = {text: _attack(text) for text in attacks}
     try:
         found = source.audit(attacks=chosen, **settings)
     except ValueError as error:
@@ -190,6 +195,14 @@ def show(found: Audit, title: str) -> None:
         figures = (result.figures[name] for name in COLUMNS)
         table.add_row(result.attack, *("" if x is None else f"{x:,.4g}" for x in figures))
     console.print(table)
+
+
+def _attack(text: str) -> Attack:
+    part = Part.model_validate(yaml.safe_load(text))
+    if part.name in NEEDS:
+        raise ValueError(f"--attack {part.name}: does not apply, it needs {NEEDS[part.name]}")
+    attack: Attack = registry.create("attacks", part.name, part.parameters)
+    return attack
 
 
 def _npy(path: Path) -> NDArray[Any]:

@@ -61,7 +61,8 @@ def run(
 
 @app.command(
     epilog="Examples: latentprint audit vectors.parquet | latentprint audit vectors.parquet "
-    "--user reader --vector emb --attack cosine --attack whitened --forecast-to 1000000 | "
+    "--user reader --vector emb --attack cosine --attack 'aggregated: {m: 2}' | "
+    "latentprint audit vectors.parquet --forecast-to 1000000 | "
     "latentprint audit vectors.npy --user ids.npy --time times.npy. "
     "Without times the split is random, an upper reading."
 )

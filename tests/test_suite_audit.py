@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from attacks.audit import audit
-from suite import cli
-from suite.audit import first_rows, read
+from suite import cli, registry
+from suite.audit import NEEDS, first_rows, read, run
 from suite.leaderboard import Row
 
 NONE: dict[str, str | None] = {"time": None, "role": None, "session": None}
@@ -176,6 +176,20 @@ def test_another_attack_is_found_by_name_or_file(
     assert [row["attack"] for row in found] == ["euclidean", mine]
 
 
+@pytest.mark.parametrize("name", sorted({*registry.names("attacks")} - {*NEEDS}))
+def test_every_attack_that_applies_audits_bare_vectors(tmp_path: Path, name: str) -> None:
+    frame(30, 12).write_parquet(tmp_path / "vectors.parquet")
+    found = run(
+        read(tmp_path / "vectors.parquet", user="user_id", vector=["vector"], columns=NONE),
+        name="vectors",
+        attacks=[name],
+        out=tmp_path / "out",
+        replicates=5,
+    )
+    assert found.attacks[0].figures["num_gallery"] == 30
+    assert float(found.attacks[0].figures["lift"] or 0) > 2
+
+
 def replaced(**columns: Any) -> pl.DataFrame:
     return frame(6, 4).with_columns(**columns)
 
@@ -188,6 +202,18 @@ def replaced(**columns: Any) -> pl.DataFrame:
         (replaced(), ["--role", "part"], "no column 'part'; found: user_id, vector, time"),
         (replaced(), ["--vector", "user_id"], "column 'user_id': String holds no numbers"),
         (replaced(), ["--attack", "cosin"], "there is no 'cosin'; did you mean 'cosine'?"),
+        (
+            replaced(),
+            ["--attack", "linked"],
+            "does not apply, it needs vectors of a second training",
+        ),
+        (replaced(), ["--attack", "inversion"], "it needs the histories behind the vectors"),
+        (replaced(), ["--attack", "cosine: {m: 2}"], "attacks: cosine: unknown key 'm'"),
+        (
+            replaced(),
+            ["--attack", "aggregated: {m: 3}"],
+            "needs more probes of a user than the 2 that there are at most",
+        ),
         (replaced(), ["--forecast-to", "6"], "more than the 6 users of the gallery, got 6"),
         (replaced(role=pl.lit("test")), [], "role must be 'gallery' or 'probe', got 'test'"),
         (replaced(role=pl.lit("probe")), [], "role: the gallery is empty"),
