@@ -3,8 +3,7 @@
 Gloo carries CPU tensors only, and Apple's GPU has no process group of its own.
 """
 
-from __future__ import annotations
-
+# DDP reads the hook's annotations, which must be classes: no `from __future__ import annotations`.
 from torch import Tensor, distributed
 from torch.distributed import GradBucket, ProcessGroup  # type: ignore[attr-defined]
 from torch.futures import Future

@@ -1,0 +1,43 @@
+"""Functions that run in several processes of one process group, as training workers do."""
+
+import shutil
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from torch import distributed, multiprocessing
+
+
+def together(jobs):
+    """Run jobs one after the other, on as many processes as each asks for.
+
+    A job is ``(world_size, function, *arguments)``; the function is called with rank and
+    world_size first. Starting processes costs seconds, so all jobs share them. Returns what each
+    rank returned, for each job.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lp-"))
+    try:
+        multiprocessing.spawn(_member, (str(folder), jobs), max(job[0] for job in jobs))
+        return [
+            [torch.load(folder / f"{number}-{rank}.pt", weights_only=False) for rank in range(size)]
+            for number, (size, *_) in enumerate(jobs)
+        ]
+    finally:
+        shutil.rmtree(folder)
+
+
+def _member(rank, folder, jobs):
+    torch.set_num_threads(1)
+    for number, (world_size, function, *arguments) in enumerate(jobs):
+        if rank >= world_size:
+            continue
+        distributed.init_process_group(
+            "gloo",
+            init_method=f"file://{folder}/{number}",
+            rank=rank,
+            world_size=world_size,
+            timeout=timedelta(minutes=5),
+        )
+        torch.save(function(rank, world_size, *arguments), f"{folder}/{number}-{rank}.pt")
+        distributed.destroy_process_group()
