@@ -29,5 +29,5 @@ def front(values: NDArray[np.float64]) -> NDArray[np.bool_]:
         raise ValueError("Pareto front: found a value that is NaN or infinite, allowed: finite")
     no_worse = (values[:, None] >= values[None, :]).all(axis=2)
     dominates = no_worse & ~no_worse.T
-    on_front: NDArray[np.bool_] = ~dominates.any(axis=0)
+    on_front: NDArray[np.bool_] = np.logical_not(dominates.any(axis=0))
     return on_front

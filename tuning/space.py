@@ -95,7 +95,7 @@ def _axis(kind: str, arguments: Sequence[Any]) -> list[Any]:
 
 def _draw(kind: str, arguments: Sequence[Any], rng: np.random.Generator) -> Any:
     if kind == "choice":
-        return arguments[rng.integers(len(arguments))]
+        return arguments[int(rng.integers(len(arguments)))]
     low, high = arguments
     if kind == "int":
         return int(rng.integers(low, high, endpoint=True))
