@@ -121,8 +121,8 @@ def tiny() -> str:
     return f"{__file__}:Tiny"
 
 
-@pytest.fixture
-def suite_file(tmp_path: Path, tiny: str) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def suite_file(tmp_path_factory: pytest.TempPathFactory, tiny: str) -> Callable[..., Path]:
     """Write a suite over the small world; keyword arguments replace its keys."""
 
     def write(**keys: Any) -> Path:
@@ -137,7 +137,7 @@ def suite_file(tmp_path: Path, tiny: str) -> Callable[..., Path]:
             "attacks": ["cosine"],
             "bootstrap": 100,
         }
-        path = tmp_path / "tiny.yaml"
+        path = tmp_path_factory.mktemp("suite") / "tiny.yaml"
         path.write_text(yaml.safe_dump(content | keys, sort_keys=False))
         return path
 
@@ -177,14 +177,14 @@ def latentprint(
     return run
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Callable[..., Finished]:
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
     """Run ``python`` with arguments in a process of its own, in an empty folder."""
     left_out = ("LATENTPRINT", "MLFLOW", "RAY_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
 
     def run(*arguments: object, timeout_s: float = 120, **variables: str) -> Finished:
-        folder = Path(variables.pop("cwd", "") or tmp_path)
+        folder = variables.pop("cwd", None) or tmp_path_factory.mktemp("cwd")
         done = subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=folder,
