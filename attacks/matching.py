@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.preprocessing import normalize
 
 from attacks.base import Attack, Metric
 from attacks.counting import TIE
@@ -85,19 +85,17 @@ class Matching(Attack):
                 f"got {len(probe)} and {len(gallery)}"
             )
         greater, equal = exact_ranks(probe, gallery, true_row, metric="cosine")
-        scores = cosine_similarity(probe.astype(np.float64), gallery.astype(np.float64))
         rng = np.random.default_rng(self.tie_seed)
         rows, columns = rng.permutation(len(probe)), rng.permutation(len(gallery))
-        found_row, found_column = linear_sum_assignment(
-            scores[np.ix_(rows, columns)], maximize=True
-        )
+        x, g = (normalize(vectors.astype(np.float64)) for vectors in (probe, gallery))
+        found_row, found_column = linear_sum_assignment(-x[rows] @ g[columns].T)
         named, user = rows[found_row], columns[found_column]
         true = true_row[named]
         right = user == true
         greater[named[right]] = equal[named[right]] = 0
         wrong = (true >= 0) & ~right
         named, user, true = named[wrong], user[wrong], true[wrong]
-        ahead = scores[named, user] - scores[named, true]
+        ahead = (x[named] * (g[user] - g[true])).sum(axis=1)
         # The assigned user moves to the front from behind the true one, or out of its ties.
         greater[named] += ahead <= TIE
         equal[named] -= np.abs(ahead) <= TIE
