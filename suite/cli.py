@@ -22,7 +22,7 @@ app.add_typer(data, name="data")
 
 Storage = Annotated[
     str | None,
-    typer.Option(help="Folder or fsspec URI of results. [default: $LATENTPRINT_STORAGE or ./runs]"),
+    typer.Option(help="Folder or fsspec URI of results. Default: $LATENTPRINT_STORAGE or ./runs."),
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, e.g. training.epochs=2; repeatable.")
@@ -42,10 +42,10 @@ def run(
     ] = False,
     storage: Storage = None,
     tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow. [default: sqlite:///<storage>/mlflow.db]")
+        str | None, typer.Option(help="MLflow. Default: sqlite:///<storage>/mlflow.db.")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster: auto or host:port. [default: a local one]")
+        str | None, typer.Option(help="Ray cluster: auto or host:port. Default: a local one.")
     ] = None,
 ) -> None:
     """Run a suite and print its leaderboard; what is finished is not done again."""
@@ -126,7 +126,7 @@ def audit(  # noqa: PLR0913 - a flag each
     epilog="Examples: latentprint leaderboard | latentprint leaderboard kuairand --format csv"
 )
 def leaderboard(
-    suite: Annotated[str | None, typer.Argument(help="Name. [default: the newest]")] = None,
+    suite: Annotated[str | None, typer.Argument(help="Name. Default: the newest.")] = None,
     format_: Annotated[
         Literal["table", "json", "csv", "md"], typer.Option("--format", help="How to print it.")
     ] = "table",
