@@ -25,8 +25,8 @@ class Classifier(Attack):
     The score is linear in the probe's coordinates and their squares, so that ranks are exact inner
     products with one weight vector per user. Training is closed form: d x d matrices and one
     pass over the events, whatever the number of users. A multinomial logistic regression has as
-    many parameters, all of them free: on 300 planted users with 2-8 events it named at best 23 %
-    of the probes, this classifier 87 %.
+    many parameters, all of them free: on 300 planted users with 2-8 events it named at best 44 %
+    of the probes (whitened inputs, penalties over four decades), this classifier 87 %.
 
     References
     ----------
