@@ -10,6 +10,8 @@ from suite.represent import Representation
 from suite.spec import Part
 from suite.train import Fitted
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MODELS = ["logistic", "mlp", "bilstm"]
 
 
