@@ -1,0 +1,125 @@
+"""Both ends of the science: nothing is found where users are alike, all where nobody changes."""
+
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models.network import Network
+from suite.attack import attack
+from suite.loop import Worker, train
+from suite.measure import measure
+from suite.prepare import prepare
+from suite.represent import represent
+from suite.spec import Compute, Part, Training
+from suite.train import Fitted, build, fit
+
+
+ATTACKERS = ("cosine", "euclidean")
+
+
+def part(name, **parameters):
+    return Part(name=name, parameters=parameters)
+
+
+@cache
+def world(users, identity, drift, history_days):
+    """Features of simulated readers."""
+    source = part(
+        "synthetic", users=users, identity=identity, drift=drift, history_days=history_days
+    )
+    return prepare(dataset=source, holdout_users=0.2)
+
+
+def fitted(features, model, folder):
+    """Fit in this process: a network by the bare loop, without Ray."""
+    built, training = build(part(model), seed=0), Training(epochs=2)
+    if not isinstance(built, Network):
+        return fit(
+            features,
+            model=part(model),
+            training=training,
+            seed=0,
+            compute=Compute(),
+            scratch=str(folder),
+            report=[].append,
+        )
+    state = train(
+        built,
+        features,
+        training,
+        seed=0,
+        worker=Worker(),
+        checkpoint_url=f"{folder}/checkpoint.pt",
+        report=[].append,
+    )
+    built.load_state_dict(state["best"])
+    return Fitted(built.state(), pl.DataFrame(), state["history"], [1.0], built.num_parameters)
+
+
+def attacked(features, model, release, folder=None, attackers=("cosine",)):
+    """Ranks under ``rolling`` and the figures of the row, for each attacker."""
+    weights = fitted(features, model, folder) if release == "model" else None
+    vectors = represent(features, weights, model=part(model), release=release)
+    where = {"protocol": part("rolling"), "defense": part("none"), "seed": 0}
+    for attacker in attackers:
+        outcome = attack(features, vectors, attack=part(attacker), **where)
+        yield outcome, measure(outcome, replicates=1000, seed=0).row
+
+
+def lift(features):
+    ((_, row),) = attacked(features, "mlp", "raw")
+    return row["lift"]
+
+
+def assert_nothing_is_found(outcome, row):
+    assert row["lift_low"] <= 1 <= row["lift_high"]
+    # Few users are ever hit by chance, so the mean rank is the sharper test; users are the sample.
+    rank = 1 + pl.col("greater") + pl.col("equal") / 2
+    by_user = outcome.probes.group_by("user_id").agg(rank.mean().alias("rank"))["rank"].to_numpy()
+    error = by_user.std(ddof=1) / np.sqrt(len(by_user))
+    assert abs(by_user.mean() - (outcome.num_gallery + 1) / 2) < 4 * error
+
+
+@pytest.mark.parametrize(
+    ("model", "release"),
+    [("mlp", "raw"), ("bilstm", "raw"), ("logistic", "model"), ("mlp", "model")],
+)
+def test_users_who_are_all_alike_are_not_found(model, release, tmp_path):
+    features = world(1500, 0.0, 0.1, 7)
+    for outcome, row in attacked(features, model, release, tmp_path, ATTACKERS):
+        assert_nothing_is_found(outcome, row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", ["model", "raw"])
+@pytest.mark.parametrize("model", ["logistic", "mlp", "bilstm"])
+def test_ten_thousand_users_who_are_all_alike_are_not_found(model, release, tmp_path):
+    features = world(10_000, 0.0, 0.1, 7)
+    for outcome, row in attacked(features, model, release, tmp_path, ATTACKERS):
+        assert_nothing_is_found(outcome, row)
+
+
+@pytest.mark.parametrize("model", ["logistic", "mlp"])
+def test_individuals_who_never_change_are_found_by_their_inputs(model):
+    features = world(2000, 1.0, 0.0, 21)
+    for outcome, row in attacked(features, model, "raw", attackers=ATTACKERS):
+        assert outcome.num_gallery > 1500
+        assert row["top1"] > 0.9
+
+
+def test_users_who_are_all_alike_are_found_when_their_windows_share_history():
+    """The control of the null test: what links the windows is the history copied into both."""
+    assert lift(world(1500, 0.0, 0.1, 21)) > 50
+
+
+def test_the_more_individual_users_are_the_more_of_them_are_found():
+    lifts = [lift(world(1000, identity, 0.1, 7)) for identity in (0.0, 0.3, 0.6, 1.0)]
+    assert lifts == sorted(lifts)
+    assert lifts[1] > 10 * max(lifts[0], 1)
+
+
+def test_the_more_users_change_the_fewer_of_them_are_found():
+    lifts = [lift(world(1000, 0.7, drift, 7)) for drift in (0.0, 0.5, 1.0)]
+    assert lifts == sorted(lifts, reverse=True)
