@@ -125,13 +125,8 @@ def attack(
 
     user = unknown_events["user_id"].to_numpy()
     true_row = _rows_of(user, known)
-    group = attacker.pool(np.unique(user, return_inverse=True)[1])
-    if isinstance(attacker, Linked):
-        group = np.where(np.isin(true_row, attacker.known_row), -1, group)
-    kept, (_, first, group) = group >= 0, np.unique(group[group >= 0], True, True)
-    if len(first) < len(probe):
-        probe = user_means(probe[kept], group).astype(np.float32)
-    true_row, unknown_events = true_row[kept][first], unknown_events.filter(kept)[first]
+    probe, first = _pool(attacker, probe, user, true_row)
+    true_row, unknown_events = true_row[first], unknown_events[first]
 
     facts: dict[str, float] = {}
     if isinstance(attacker, Inversion):
@@ -178,6 +173,32 @@ def _learn(
         attacker.learn(vectors, *histories, user_row, rng)
         known = histories[0]
     return user_means(known, user_row).astype(np.float32)
+
+
+def _pool(
+    attacker: Attack,
+    probe: NDArray[np.float32],
+    user: NDArray[np.int64],
+    true_row: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Average the probes that the adversary knows to be of one person.
+
+    Returns
+    -------
+    probe : (n', d)
+    first : (n',)
+        Row of the first probe of each group.
+    """
+    group = attacker.pool(np.unique(user, return_inverse=True)[1])
+    if isinstance(attacker, Linked):
+        group = np.where(np.isin(true_row, attacker.known_row), -1, group)
+    kept = np.flatnonzero(group >= 0)
+    if not kept.size:
+        raise ValueError(f"{type(attacker).__name__.lower()}: none of {len(group)} probes is left")
+    _, first, group = np.unique(group[kept], return_index=True, return_inverse=True)
+    if len(first) == len(probe):
+        return probe, kept
+    return user_means(probe[kept], group).astype(np.float32), kept[first]
 
 
 def _histories(
