@@ -29,7 +29,7 @@ from sklearn.neighbors import NearestNeighbors
 from attacks.neighbors import build, neighbors
 from attacks.ranking import Ranks, _multiply, exact_ranks
 
-PROBES, GALLERY, DIM, ROUNDS = 20_000, 28_361, 64, 5
+PROBES, GALLERY, DIM, ROUNDS = 20_000, 28_361, 64, 3
 SORT_SLICE, SKLEARN_SLICE, TILE = 50, 1_000, 1_024
 
 Floats = NDArray[np.float32]
