@@ -177,6 +177,11 @@ def validation_auc(network: Network, features: Features, size: int, worker: Work
     labels, logits = features.labels[np.concatenate(chunks), 0], np.concatenate(dealt)
     if not np.isfinite(logits).all():
         raise DivergedError("training diverged: validation scores are NaN; lower learning_rate")
+    if labels.min() == labels.max():
+        raise ValueError(
+            f"validation: label {features.label_names[0]} is always {labels[0]:.0f} among the "
+            f"{len(labels)} events of trained users, both classes are needed to choose an epoch"
+        )
     return float(roc_auc_score(labels, logits))
 
 

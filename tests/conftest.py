@@ -57,7 +57,8 @@ class Tiny(Dataset):
     def tables(self) -> Tables:
         rng = np.random.default_rng(self.seed)
         taste = rng.normal(size=self.users)
-        events, histories = [], []
+        events: list[dict[str, Any]] = []
+        histories: list[dict[str, Any]] = []
         for window, start in STARTS.items():
             for user in range(self.users):
                 short = {("test", 0), ("train", 1)}

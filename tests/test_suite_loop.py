@@ -162,6 +162,14 @@ def test_the_validation_auc_is_scikit_learns_over_trained_users(features):
     assert 0 < len(rows) < (features.events["window"] == "validation").sum()
 
 
+def test_a_validation_window_of_one_class_cannot_choose_an_epoch(features):
+    one_class = replace(features, labels=np.ones_like(features.labels))
+    with pytest.raises(
+        ValueError, match=r"^validation: label engaged is always 1 among the \d+ ev"
+    ):
+        loop.validation_auc(train.build(SMALL, 0), one_class, 32, Worker())
+
+
 def test_the_positive_weight_is_negatives_over_positives_of_trained_users_in_train(features):
     labels = features.events.filter(window="train", trained=True)["engaged"]
     expected = (~labels).sum() / labels.sum()
