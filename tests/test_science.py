@@ -15,7 +15,6 @@ from suite.represent import represent
 from suite.spec import Compute, Part, Training
 from suite.train import Fitted, build, fit
 
-
 ATTACKERS = ("cosine", "euclidean")
 
 
@@ -34,7 +33,7 @@ def world(users, identity, drift, history_days):
 
 def fitted(features, model, folder):
     """Fit in this process: a network by the bare loop, without Ray."""
-    built, training = build(part(model), seed=0), Training(epochs=2)
+    built, training = build(part(model), seed=0), Training(epochs=1)
     if not isinstance(built, Network):
         return fit(
             features,
