@@ -86,7 +86,7 @@ class Compute(BaseModel):
     )
     compile: bool = Field(False, description="torch.compile the training step")
 
-    @field_validator("workers", mode="plain")
+    @field_validator("workers", mode="before")
     @classmethod
     def _one_or_more(cls, given: Any) -> int | tuple[int, int]:
         bounds = given if isinstance(given, list | tuple) else (given, given)

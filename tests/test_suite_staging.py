@@ -30,7 +30,7 @@ def backward(module, rank, step, device):
     return gradients(module)
 
 
-def averages(rank, world_size, device, *, staged):
+def averages(rank, device, *, staged):
     """Averaged gradients, what each rank alone computes, and where the averaging took place."""
     if device == "lazy":
         from torch._lazy import ts_backend
@@ -61,12 +61,12 @@ def averages(rank, world_size, device, *, staged):
     return {"found": found, "seen": seen, "device": next(shared.parameters()).device.type}
 
 
-def plain(rank, world_size):
-    return averages(rank, world_size, "cpu", staged=False)
+def plain(rank, _world_size):
+    return averages(rank, "cpu", staged=False)
 
 
-def staged_on(rank, world_size, device):
-    return averages(rank, world_size, device, staged=True)
+def staged_on(rank, _world_size, device):
+    return averages(rank, device, staged=True)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,9 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing
 
+from suite import loop, registry
+from suite.loop import Worker
+
 
 def together(jobs):
     """Run jobs one after the other, on as many processes as each asks for.
@@ -41,3 +44,46 @@ def _member(rank, folder, jobs):
         )
         torch.save(function(rank, world_size, *arguments), f"{folder}/{number}-{rank}.pt")
         distributed.destroy_process_group()
+
+
+class KilledError(Exception):
+    """Ends every copy of a run after an epoch."""
+
+
+def trained(rank, world_size, features, model, training, url, **how):
+    """The last checkpoint of a run, as every rank has it."""
+    kill_after = how.pop("kill_after", None)
+
+    def report(row):
+        if row["epoch"] == kill_after:
+            raise KilledError
+
+    torch.manual_seed(0)
+    network = registry.create("models", model.name, model.parameters)
+    try:
+        return loop.train(
+            network,
+            features,
+            training,
+            seed=0,
+            worker=Worker(rank=rank, world_size=world_size, **how),
+            checkpoint_url=url,
+            report=report,
+        )
+    except KilledError:
+        return None
+
+
+def staged(rank, world_size, features, model, training, url):
+    return trained(rank, world_size, features, model, training, url, staged=True)
+
+
+def killed(rank, world_size, features, model, training, url):
+    """End after 4 epochs; every rank but the first finds an old checkpoint, as on a lazy disk."""
+    trained(rank, world_size, features, model, training, url, kill_after=4)
+    distributed.barrier()
+    return trained(rank, world_size, features, model, training, url if rank == 0 else f"{url}.old")
+
+
+def first_epochs(rank, world_size, features, model, training, url):
+    return trained(rank, world_size, features, model, training, url, kill_after=4)
