@@ -82,13 +82,13 @@ def bootstrap(
         raise ValueError(f"replicates must be at least 1, got {replicates}")
     sums, counts = _per_user(values, user, per_user=per_user)
     num_users = len(counts)
-    parts = np.column_stack([sums, counts])
+    parts = np.ascontiguousarray(np.column_stack([sums, counts]).T)
     means = np.empty((replicates, values.shape[1]))
     for replicate in range(replicates):
         drawn = rng.integers(num_users, size=num_users, dtype=np.int32)
         times = np.bincount(drawn, minlength=num_users).astype(np.float64)
         # Not a BLAS product, whose order of summation follows the number of threads.
-        total = np.einsum("u,uk->k", times, parts)
+        total = np.einsum("u,ku->k", times, parts)
         means[replicate] = total[:-1] / total[-1]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(low, high)

@@ -11,6 +11,7 @@ import numpy as np
 
 from suite.leaderboard import Section
 from suite.plan import Plan, Step
+from suite.results import SOURCES
 from suite.spec import Cell
 
 ANSWERS = {
@@ -74,8 +75,6 @@ def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
 
 
 def _attributions(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
-    from suite.attribution import SOURCES
-
     shared = ("dataset", "model", "defense", "attack", "seed")
     for names, cells in _grouped([p for p in plans if "attack" in p.timed], shared):
         at = {_protocol_and_release(p.cell): p for p in cells}

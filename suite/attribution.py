@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,44 +12,7 @@ from attacks.metrics import top1_credit_at
 from attacks.ranking import Ranks
 from attacks.stats import rate_intervals
 from suite.attack import Outcome
-
-SOURCES = {
-    "static": ("static", "model"),
-    "disjoint": ("disjoint", "model"),
-    "rolling": ("rolling", "model"),
-    "raw": ("rolling", "raw"),
-    "random_net": ("rolling", "random_net"),
-    "trained": ("unseen_trained", "model"),
-    "held_out": ("unseen_held_out", "model"),
-}
-"""Protocol and release of the cells that the answer is made of, in the order of the inputs."""
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """Lifts at one common gallery size, and what their differences mean.
-
-    Attributes
-    ----------
-    num_gallery
-        The common size n; top-1 at it is exact, computed from the ranks.
-    figures
-        By name, ``[value, low, high]`` in units of lift: those of ``SOURCES``, and
-        ``static_input`` = static - disjoint, ``training`` = rolling - random_net, ``memorized``
-        = trained - held_out.
-    """
-
-    num_gallery: int
-    figures: dict[str, list[float]]
-
-    def save(self, folder: Path) -> None:
-        """Write attribution.json."""
-        (folder / "attribution.json").write_text(json.dumps(asdict(self)))
-
-    @classmethod
-    def load(cls, folder: Path) -> Attribution:
-        """Read what ``save`` wrote."""
-        return cls(**json.loads((folder / "attribution.json").read_text()))
+from suite.results import SOURCES, Attribution
 
 
 def attribution(*outcomes: Outcome, replicates: int, seed: int) -> Attribution:

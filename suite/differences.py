@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,29 +13,7 @@ from attacks.compare import paired_difference
 from attacks.metrics import top_credit
 from attacks.ranking import Ranks
 from suite.attack import Outcome
-
-
-@dataclass(frozen=True)
-class Differences:
-    """Paired differences within one family of cells.
-
-    Attributes
-    ----------
-    rows
-        ``first, second``, the difference of their lifts with ``low`` and ``high``, and ``p``
-        before any correction.
-    """
-
-    rows: list[dict[str, Any]]
-
-    def save(self, folder: Path) -> None:
-        """Write differences.json."""
-        (folder / "differences.json").write_text(json.dumps(asdict(self)))
-
-    @classmethod
-    def load(cls, folder: Path) -> Differences:
-        """Read what ``save`` wrote."""
-        return cls(**json.loads((folder / "differences.json").read_text()))
+from suite.results import Differences
 
 
 def differences(*outcomes: Outcome, names: list[str], replicates: int, seed: int) -> Differences:

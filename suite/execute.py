@@ -7,26 +7,11 @@ from typing import Any
 
 import ray
 
-from suite import attack as attacking
-from suite import attribution, differences, measure, prepare, represent, train
-from suite.features import Features
+from suite import steps as known
 from suite.plan import Step
 from suite.progress import Display
 from suite.spec import Compute
 from suite.store import Store
-
-FUNCTIONS: dict[str, tuple[Any, Any]] = {
-    "features": (prepare.prepare, Features),
-    "half": (prepare.half, Features),
-    "fit": (train.fit, train.Fitted),
-    "represent": (represent.represent, represent.Representation),
-    "attack": (attacking.attack, attacking.Outcome),
-    "measure": (measure.measure, measure.Measures),
-    "best": (measure.best, measure.Measures),
-    "differences": (differences.differences, differences.Differences),
-    "attribution": (attribution.attribution, attribution.Attribution),
-}
-"""Step -> its function, and the type of its result, which saves and loads itself."""
 
 
 def execute(steps: list[Step], store: Store, compute: Compute, display: Display) -> dict[str, str]:
@@ -61,12 +46,11 @@ def execute(steps: list[Step], store: Store, compute: Compute, display: Display)
 @ray.remote(max_retries=3)
 def perform(store: Store, step: Step, extra: dict[str, Any], *_inputs_done: None) -> None:
     """Run one step where Ray put it: load its inputs, compute, keep the result."""
-    function, _ = FUNCTIONS[step.kind]
-    loaded = [FUNCTIONS[i.kind][1].load(store.path(i.kind, i.digest)) for i in step.inputs]
+    loaded = [known.result(i.kind).load(store.path(i.kind, i.digest)) for i in step.inputs]
     if step.kind == "fit":
         extra = {**extra, "scratch": store.scratch(step.digest)}
     start = time.perf_counter()
-    result = function(*loaded, **step.arguments, **extra)
+    result = known.function(step.kind)(*loaded, **step.arguments, **extra)
     with store.writing(step.kind, step.digest, {"seconds": time.perf_counter() - start}) as folder:
         result.save(folder)
     store.clear(step.digest)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
@@ -20,41 +18,10 @@ from attacks.risk import decile, user_risk
 from suite import metrics
 from suite.attack import Outcome
 from suite.leaderboard import Row
+from suite.results import Measures
 from suite.train import Fitted
 
 FPIRS = (0.001, 0.01, 0.1)
-
-
-@dataclass(frozen=True)
-class Measures:
-    """Figures of one cell.
-
-    Attributes
-    ----------
-    row
-        Keys of the leaderboard's row.
-    extra
-        What the tracker shows besides, by its metric key.
-    users
-        ``user_id, num_probes, top1, mean_rank, always, never, decile`` of every user probed; it
-        stays in the store.
-    """
-
-    row: dict[str, Any]
-    extra: dict[str, float]
-    users: pl.DataFrame
-
-    def save(self, folder: Path) -> None:
-        """Write measures.json and users.parquet."""
-        plain = {"row": self.row, "extra": self.extra}
-        (folder / "measures.json").write_text(json.dumps(plain))
-        self.users.write_parquet(folder / "users.parquet")
-
-    @classmethod
-    def load(cls, folder: Path) -> Measures:
-        """Read what ``save`` wrote."""
-        plain = json.loads((folder / "measures.json").read_text())
-        return cls(users=pl.read_parquet(folder / "users.parquet"), **plain)
 
 
 def measure(

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from suite import analysis, cluster, plan, record, tracking
-from suite.execute import FUNCTIONS, execute
+from suite import analysis, plan, record, tracking
 from suite.leaderboard import Leaderboard
 from suite.plan import Step
-from suite.progress import Display
 from suite.spec import Suite
+from suite.steps import STEPS
 from suite.store import Store
 
 
@@ -48,15 +47,20 @@ def run(
         The suite or its data is wrong, or nothing answers at the tracking URI; no cell was started.
     """
     plans = plan.plans(suite)
-    tracking.check(tracking_uri)
     failures: dict[str, str] = {}
     together = analysis.analyses(plans, suite.bootstrap)
     missing = unfinished([p.last for p in plans] + [a.step for a in together], store)
     if missing:
+        # Imported here: when all is cached, nothing loads Ray.
+        from suite import cluster
+        from suite.execute import execute
+        from suite.progress import Display
+
         with cluster.connected(address), Display(console, len(missing)) as display:
             data = [step for step in missing if step.kind == "features"]
             for reason in execute(data, store, suite.compute, display).values():
                 raise ValueError(reason)
+            tracking.check(tracking_uri)
             rest = [step for step in missing if step.kind != "features"]
             failures = execute(rest, store, suite.compute, display)
     return record.record(suite.suite, plans, together, store, failures, tracking_uri)
@@ -74,5 +78,5 @@ def unfinished(wanted: list[Step], store: Store) -> list[Step]:
 
     for step in wanted:
         visit(step)
-    order = list(FUNCTIONS)
+    order = list(STEPS)
     return sorted(found.values(), key=lambda step: order.index(step.kind))

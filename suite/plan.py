@@ -24,7 +24,7 @@ class Step:
     Attributes
     ----------
     kind
-        Which function of ``suite.execute.FUNCTIONS`` it is.
+        Which function of ``suite.steps.STEPS`` it is.
     title
         What a person reads while it runs.
     arguments

@@ -7,16 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from suite import analysis, digest, report, tracking
+from suite import analysis, digest, report, steps, tracking
 from suite.analysis import Analysis
-from suite.attribution import Attribution
-from suite.differences import Differences
 from suite.leaderboard import Leaderboard, Row
-from suite.measure import Measures
 from suite.plan import Plan
+from suite.results import Measures
 from suite.store import Store
-
-RESULTS: dict[str, Any] = {"differences": Differences, "attribution": Attribution}
 
 
 def record(
@@ -54,7 +50,7 @@ def record(
     rows = tuple(_row(p, done, lifts, store, _reason(p, failures)) for p in plans)
     versions = {"latentprint": version("latentprint"), **digest.libraries()}
     said = [
-        (a, RESULTS[a.step.kind].load(store.path(a.step.kind, a.step.digest)))
+        (a, steps.result(a.step.kind).load(store.path(a.step.kind, a.step.digest)))
         for a in together
         if a.step.digest not in failures
     ]
@@ -64,17 +60,36 @@ def record(
     tracked = {
         p.digest: figures | _speed(done[p.digest], _seconds(p, store)) for p, figures in extra
     }
-    with tempfile.TemporaryDirectory() as folder:
-        report.write(board, Path(folder))
-        store.publish(name, Path(folder))
-        tracking.record(
-            board,
-            uri=tracking_uri,
-            suite_digest=digest.digest(sorted(p.digest for p in plans)),
-            artifacts=Path(folder),
-            extra=tracked,
-        )
+    if not _is_recorded(board, store, tracking_uri):
+        with tempfile.TemporaryDirectory() as folder:
+            report.write(board, Path(folder))
+            store.publish(name, Path(folder))
+            tracking.record(
+                board,
+                uri=tracking_uri,
+                suite_digest=digest.digest(sorted(p.digest for p in plans)),
+                artifacts=Path(folder),
+                extra=tracked,
+            )
+        store.note("recorded", _record_digest(board, tracking_uri))
     return board
+
+
+def _is_recorded(board: Leaderboard, store: Store, tracking_uri: str) -> bool:
+    """Whether these very rows were published here and tracked there before."""
+    if not store.has("recorded", _record_digest(board, tracking_uri)):
+        return False
+    database = tracking_uri.removeprefix("sqlite:///")
+    if database != tracking_uri and not Path(database).exists():
+        return False
+    try:
+        return store.read_published(board.suite, "leaderboard.json") == board.to_json()
+    except ValueError:
+        return False
+
+
+def _record_digest(board: Leaderboard, tracking_uri: str) -> str:
+    return digest.digest([board.suite, board.digest, tracking.public(tracking_uri)])
 
 
 def _row(

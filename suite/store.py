@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from typing import Any
 import fsspec
 
 MARKER = "done.json"
+
+STALE_S = 3600
+"""Age at which a temporary folder belongs to nobody: writing takes seconds."""
 
 
 class Store:
@@ -70,26 +74,35 @@ class Store:
             Content of the marker, read after the block: the caller may fill it inside.
         """
         at = self._at(kind, digest)
-        self.discard(kind, digest)
-        near = f"{self.root}/{kind}"
-        if self.is_local:
-            Path(near).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f"{digest}.", dir=near if self.is_local else None, ignore_cleanup_errors=True
-        ) as folder:
-            yield Path(folder)
+        self._sweep(kind, digest)
+        near = Path(self.root if self.is_local else tempfile.gettempdir()) / kind
+        folder = near / f"{digest}.{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
             if self.is_local:
-                (Path(folder) / MARKER).write_text(json.dumps(note))
-                Path(folder).rename(at)
+                (folder / MARKER).write_text(json.dumps(note))
+                if not self.has(kind, digest):  # another driver may have been faster
+                    folder.rename(at)
             else:
                 self.fs.put(f"{folder}/", f"{at}/", recursive=True)
                 self.fs.pipe(f"{at}/{MARKER}", json.dumps(note).encode())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def discard(self, kind: str, digest: str) -> None:
-        """Remove a result, and what killed writers of it left behind."""
-        for left in self._ls(f"{self.root}/{kind}"):
-            if left.rpartition("/")[2].startswith(digest):
-                self.fs.rm(left, recursive=True)
+    def note(self, kind: str, digest: str) -> None:
+        """Keep a result that is nothing but the fact that it was reached."""
+        with self.writing(kind, digest, {}):
+            pass
+
+    def _sweep(self, kind: str, digest: str) -> None:
+        """Remove an upload that was cut off, and temporary folders of writers long dead."""
+        if self.fs.exists(self._at(kind, digest)) and not self.has(kind, digest):
+            self.fs.rm(self._at(kind, digest), recursive=True)
+        if self.is_local:
+            for left in Path(self.root, kind).glob(f"{digest}.*"):
+                if time.time() - left.stat().st_mtime > STALE_S:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def scratch(self, digest: str) -> str:
         """Name the folder, as a path or URI, where an unfinished step keeps what it has."""

@@ -6,10 +6,11 @@ import pytest
 
 from suite.analysis import analyses, sections
 from suite.attack import Outcome
-from suite.attribution import SOURCES, Attribution, attribution
-from suite.differences import Differences, differences
-from suite.measure import Measures, best, measure
+from suite.attribution import attribution
+from suite.differences import differences
+from suite.measure import best, measure
 from suite.plan import plans
+from suite.results import SOURCES, Attribution, Differences, Measures
 from suite.spec import load
 
 

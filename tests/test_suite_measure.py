@@ -10,7 +10,8 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from suite.attack import Outcome
 from suite.leaderboard import Row
-from suite.measure import Measures, best, measure
+from suite.measure import best, measure
+from suite.results import Measures
 from suite.train import Fitted
 
 RANKS = [(1, 0, 0), (1, 0, 0), (2, 1, 0), (2, 3, 0), (3, 0, 1), (3, 2, 0)]

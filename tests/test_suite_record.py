@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import shutil
+
 import polars as pl
 import pytest
 
 from suite import record, tracking
 from suite.leaderboard import Leaderboard
-from suite.measure import Measures
 from suite.plan import plans
+from suite.results import Measures
 from suite.spec import Suite
 from suite.store import Store
 
@@ -136,7 +138,7 @@ def test_the_suite_is_known_by_its_cells_in_any_order(cells, store, tracked):
 
 def test_seconds_of_discarded_intermediate_results_are_null(cells, store, tracked):
     finish(store, cells[0], 1.0)
-    store.discard("attack", cells[0].timed["attack"].digest)
+    shutil.rmtree(store.path("attack", cells[0].timed["attack"].digest))
     board = record.record("small", cells[:1], [], store, {}, "sqlite:///x")
     assert board.rows[0].attack_s is None
     assert board.rows[0].lift == 1.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 
@@ -76,7 +77,7 @@ def test_a_result_without_a_marker_does_not_count_and_is_replaced(store):
     ]
 
 
-def test_a_killed_writer_leaves_nothing_that_counts_and_the_next_one_clears_it(tmp_path, shell):
+def test_a_killed_writer_leaves_nothing_that_counts_and_a_later_one_clears_it(tmp_path, shell):
     program = (
         "import os, sys\n"
         "from suite.store import Store\n"
@@ -90,25 +91,28 @@ def test_a_killed_writer_leaves_nothing_that_counts_and_the_next_one_clears_it(t
     assert (left / "result.txt").exists()
     store = Store(str(root))
     assert not store.has("fit", DIGEST)
+    os.utime(left, (0, 0))
     write(store)
     assert [path.name for path in (root / "fit").iterdir()] == [DIGEST]
 
 
-def test_rewriting_and_discarding_touch_only_their_own_digest(store):
-    other = "1" * 64
-    write(store, "other", other)
-    write(store, "one")
-    write(store, "two")
-    store.discard("fit", DIGEST)
-    assert not store.has("fit", DIGEST)
-    assert (store.path("fit", other) / "result.txt").read_text() == "other"
-
-
-def test_a_rewritten_local_result_is_the_new_one(tmp_path):
+def test_two_writers_at_once_leave_the_result_of_the_first_to_finish(tmp_path):
     store = Store(str(tmp_path))
-    write(store, "one")
-    write(store, "two")
-    assert (store.path("fit", DIGEST) / "result.txt").read_text() == "two"
+    with store.writing("fit", DIGEST, {}) as slow:
+        (slow / "result.txt").write_text("slow")
+        write(store, "fast")
+    assert (store.path("fit", DIGEST) / "result.txt").read_text() == "fast"
+    assert [path.name for path in (tmp_path / "fit").iterdir()] == [DIGEST]
+
+
+def test_a_result_can_be_read_by_whom_the_umask_allows(tmp_path):
+    store = Store(str(tmp_path))
+    before = os.umask(0o022)
+    try:
+        write(store)
+    finally:
+        os.umask(before)
+    assert store.path("fit", DIGEST).stat().st_mode & 0o777 == 0o755
 
 
 def test_scratch_can_be_written_through_its_name_and_is_cleared_alone(store):

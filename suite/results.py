@@ -1,0 +1,103 @@
+"""What the last steps leave behind: plain figures, read without any of what computed them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+SOURCES = {
+    "static": ("static", "model"),
+    "disjoint": ("disjoint", "model"),
+    "rolling": ("rolling", "model"),
+    "raw": ("rolling", "raw"),
+    "random_net": ("rolling", "random_net"),
+    "trained": ("unseen_trained", "model"),
+    "held_out": ("unseen_held_out", "model"),
+}
+"""Protocol and release of the cells that the answer is made of, in the order of the inputs."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Figures of one cell.
+
+    Attributes
+    ----------
+    row
+        Keys of the leaderboard's row.
+    extra
+        What the tracker shows besides, by its metric key.
+    users
+        ``user_id, num_probes, top1, mean_rank, always, never, decile`` of every user probed; it
+        stays in the store.
+    """
+
+    row: dict[str, Any]
+    extra: dict[str, float]
+    users: pl.DataFrame
+
+    def save(self, folder: Path) -> None:
+        """Write measures.json and users.parquet."""
+        plain = {"row": self.row, "extra": self.extra}
+        (folder / "measures.json").write_text(json.dumps(plain))
+        self.users.write_parquet(folder / "users.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> Measures:
+        """Read what ``save`` wrote."""
+        plain = json.loads((folder / "measures.json").read_text())
+        return cls(users=pl.read_parquet(folder / "users.parquet"), **plain)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Paired differences within one family of cells.
+
+    Attributes
+    ----------
+    rows
+        ``first, second``, the difference of their lifts with ``low`` and ``high``, and ``p``
+        before any correction.
+    """
+
+    rows: list[dict[str, Any]]
+
+    def save(self, folder: Path) -> None:
+        """Write differences.json."""
+        (folder / "differences.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Differences:
+        """Read what ``save`` wrote."""
+        return cls(**json.loads((folder / "differences.json").read_text()))
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Lifts at one common gallery size, and what their differences mean.
+
+    Attributes
+    ----------
+    num_gallery
+        The common size n; top-1 at it is exact, computed from the ranks.
+    figures
+        By name, ``[value, low, high]`` in units of lift: those of ``SOURCES``, and
+        ``static_input`` = static - disjoint, ``training`` = rolling - random_net, ``memorized``
+        = trained - held_out.
+    """
+
+    num_gallery: int
+    figures: dict[str, list[float]]
+
+    def save(self, folder: Path) -> None:
+        """Write attribution.json."""
+        (folder / "attribution.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Attribution:
+        """Read what ``save`` wrote."""
+        return cls(**json.loads((folder / "attribution.json").read_text()))
