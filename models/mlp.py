@@ -27,6 +27,8 @@ class Mlp(Network):
         follow.
     depth
         Layers of full width, at least 1.
+    widths
+        Units of each layer in turn, in place of ``width``, ``depth`` and the residual block.
     dim
         Dimensions of the representation.
     dropout
@@ -42,19 +44,27 @@ class Mlp(Network):
     }
 
     def __init__(
-        self, *, width: int = 256, depth: int = 3, dim: int = 64, dropout: float = 0.2
+        self,
+        *,
+        width: int = 256,
+        depth: int = 3,
+        widths: tuple[int, ...] | None = None,
+        dim: int = 64,
+        dropout: float = 0.2,
     ) -> None:
         if min(width // 2, depth, dim) < 1:
             msg = f"mlp: width must be >= 2, depth and dim >= 1, got {width}, {depth}, {dim}"
             raise ValueError(msg)
+        if widths is not None and min(widths, default=0) < 1:
+            raise ValueError(f"mlp: widths must be one or more numbers >= 1, got {list(widths)}")
         super().__init__()
         self.item = ItemEmbedding()
         num_inputs = self.num_aggregates + self.item.num_outputs + self.num_continuous
-        widths = [num_inputs, *[width] * depth, width // 2]
+        stack = widths or (*[width] * depth, width // 2)
         self.trunk = nn.Sequential(
-            *(dense(before, after, dropout) for before, after in pairwise(widths)),
-            Residual(width // 2, dropout),
-            nn.Linear(width // 2, dim),
+            *(dense(before, after, dropout) for before, after in pairwise([num_inputs, *stack])),
+            *([] if widths else [Residual(stack[-1], dropout)]),
+            nn.Linear(stack[-1], dim),
             nn.LayerNorm(dim),
         )
         self.head = nn.Linear(dim, self.num_labels)

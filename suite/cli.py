@@ -27,6 +27,12 @@ Storage = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, e.g. training.epochs=2; repeatable.")
 ]
+TrackingUri = Annotated[
+    str | None, typer.Option(help="MLflow. Default: sqlite:///<storage>/mlflow.db.")
+]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster: auto or host:port. Default: a local one.")
+]
 
 
 @app.command(
@@ -41,12 +47,8 @@ def run(
         bool, typer.Option(help="Print cells and what is cached; run none.")
     ] = False,
     storage: Storage = None,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow. Default: sqlite:///<storage>/mlflow.db.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster: auto or host:port. Default: a local one.")
-    ] = None,
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
 ) -> None:
     """Run a suite and print its leaderboard; what is finished is not done again."""
     from suite import commands
@@ -57,6 +59,52 @@ def run(
         commands.show_plan(chosen, store)
     else:
         raise typer.Exit(commands.run(chosen, store, tracking_uri, address))
+
+
+@app.command(
+    epilog="Examples: latentprint tune quick --model mlp --trials 8 | latentprint tune "
+    "learning_rates --model mlp --search grid --scheduler none | latentprint tune quick --model "
+    "logistic --search optuna --objective auc,lift --set protocols=[rolling]. The best is written "
+    "as a suite to run. Exit codes: 0 all trials done or stopped, 1 some failed, 2 wrong input."
+)
+def tune(  # noqa: PLR0913 - a flag each
+    suite: Annotated[str, typer.Argument(help="A suite's name (see: list suites) or file.")],
+    model: Annotated[str, typer.Option(help="Model to tune (see: list models).")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Points to try. Default: 20, or the whole grid.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time. Default: what there is room for.")
+    ] = None,
+    search: Annotated[
+        Literal["random", "optuna", "grid"], typer.Option(help="Who chooses the points.")
+    ] = "random",
+    scheduler: Annotated[
+        Literal["asha", "hyperband", "pbt", "none"] | None,
+        typer.Option(help="Who stops trials early. Default: asha; none for auc,lift."),
+    ] = None,
+    objective: Annotated[
+        str, typer.Option(help="auc, or auc,lift for the Pareto front; both on validation.")
+    ] = "auc",
+    set_: Set = None,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
+) -> None:
+    """Search a model's space on validation, and write the best as a suite."""
+    from suite import commands
+
+    store = commands.open_store(storage)
+    chosen = commands.load(suite, set_)
+    wanted = {
+        "num_trials": trials,
+        "search": search,
+        "scheduler": scheduler,
+        "objectives": objective.split(","),
+    }
+    raise typer.Exit(
+        commands.tune(chosen, store, model, wanted, concurrency, tracking_uri, address)
+    )
 
 
 @app.command(

@@ -59,6 +59,37 @@ def run(suite: Suite, store: Store, tracking_uri: str | None, address: str | Non
     return 1 if board.failed else 0
 
 
+def tune(
+    suite: Suite,
+    store: Store,
+    model: str,
+    wanted: dict[str, Any],
+    concurrency: int | None,
+    tracking_uri: str | None,
+    address: str | None,
+) -> int:
+    """Tune a model, publish and print the trials; return the exit code."""
+    progress = Console(stderr=True)
+    progress.print(f"{suite.suite}: tuning {model}, results in {store.url}", soft_wrap=True)
+    from suite import tune as tuning
+    from suite.tuned import show
+
+    study = tuning.study(suite, model, **wanted)
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _default_uri(store)
+    tuned = tuning.tune(
+        suite,
+        store,
+        model,
+        study,
+        concurrency=concurrency,
+        tracking_uri=uri,
+        address=address,
+        console=progress,
+    )
+    show(tuned, store)
+    return 1 if tuned.failed else 0
+
+
 def show_plan(suite: Suite, store: Store) -> None:
     """Print the cells of a suite and which of their steps are cached."""
     from suite import pipeline, plan

@@ -131,6 +131,10 @@ class Suite(BaseModel):
     defenses: list[Part] = Field([Part(name="none")], min_length=1)
     attacks: list[Part] = Field(min_length=1)
     bootstrap: int = Field(10_000, ge=100, description="replicates of the user bootstrap")
+    space: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="what `tune` varies in place of the model's own space: {width: [int, 32, 512]}",
+    )
 
     def cells(self) -> list[Cell]:
         """Every cell, in the order of the file."""

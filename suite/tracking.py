@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ from suite.leaderboard import Leaderboard, Row
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from suite.tuned import Tried
 
 METRICS = {
     "utility/auc": "auc",
@@ -144,6 +146,87 @@ def record(
                 _fill(client, run, row, extra.get(row.digest, {}))
         _finish(client, parent, leaderboard, artifacts)
         return str(parent.info.run_id)
+
+
+def record_trials(
+    suite: str,
+    name: str,
+    trials: Sequence[Tried],
+    *,
+    uri: str,
+    study_digest: str,
+    artifacts: Path,
+) -> str:
+    """Record a search: a parent run in the suite's experiment, and a child run for each trial.
+
+    Parameters
+    ----------
+    suite
+        Names the experiment.
+    name
+        Of the parent run.
+    trials
+        What is already recorded stays as it is, except for trials that had failed.
+    uri
+        Tracking store.
+    study_digest
+        Identifies the parent run within the experiment.
+    artifacts
+        Folder of the files to attach.
+
+    Returns
+    -------
+    str
+        Id of the parent run.
+
+    Raises
+    ------
+    ValueError
+        One line: nothing answers at the URI, or the experiment was deleted.
+    """
+    with _client(uri) as client:
+        parent = _parent(client, _experiment(client, suite, uri), name, study_digest)
+        run_id = str(parent.info.run_id)
+        children = _runs(client, parent.info.experiment_id, PARENT, run_id)
+        known = {run.data.tags.get(CELL, ""): run for run in children}
+        for trial in trials:
+            status = "FAILED" if trial.status == "failed" else "FINISHED"
+            digest = f"{study_digest} {trial.number}"
+            run = known.get(digest)
+            if run is None or run.info.status != status:
+                if run is None:
+                    tags = {PARENT: run_id, CELL: digest}
+                    run = client.create_run(
+                        parent.info.experiment_id, run_name=f"trial {trial.number}", tags=tags
+                    )
+                _fill_trial(client, run, trial, status)
+        if parent.info.status != "FINISHED":
+            client.log_artifacts(run_id, str(artifacts))
+            failed = any(trial.status == "failed" for trial in trials)
+            client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+        return run_id
+
+
+def _fill_trial(client: MlflowClient, run: Run, trial: Tried, status: str) -> None:
+    """Write a trial and end its run last."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    when, last = run.info.start_time, int(trial.metrics.get("epoch", 0))
+    curve = [
+        Metric(f"tuning/{key}", row[key], when, int(row["epoch"]))
+        for row in trial.history
+        for key in ("loss", "validation_auc")
+        if key in row
+    ]
+    reached = {key: value for key, value in trial.metrics.items() if key != "epoch"}
+    tags = {"status": trial.status, "reason": trial.reason, "best": str(trial.best).lower()}
+    client.log_batch(
+        run.info.run_id,
+        metrics=[*curve, *(Metric(f"tuning/{k}", v, when, last) for k, v in reached.items())],
+        params=[Param(key, str(value)) for key, value in trial.point.items()],
+        tags=[RunTag(f"latentprint.{key}", value) for key, value in tags.items()],
+    )
+    client.set_terminated(run.info.run_id, status)
 
 
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:

@@ -69,6 +69,7 @@ def test_parameters_are_filled_in_and_typed():
     assert registry.parameters("models", "mlp", {"width": 64}) == {
         "width": 64,
         "depth": 3,
+        "widths": None,
         "dim": 64,
         "dropout": 0.2,
     }

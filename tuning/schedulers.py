@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from typing import Any
 
@@ -11,12 +12,17 @@ from ray import tune
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
-    HyperBandScheduler,
     PopulationBasedTraining,
     TrialScheduler,
 )
 
 from tuning.study import Study
+
+REDUCTION = 3
+"""One trial in three goes on from a rung."""
+
+BRACKETS = 3
+"""Brackets of hyperband: each begins to stop trials three times as late as the one before."""
 
 
 def _domain(kind: str, *arguments: Any) -> Any:
@@ -29,23 +35,25 @@ def _domain(kind: str, *arguments: Any) -> Any:
 
 
 def scheduler(study: Study, rungs_url: str) -> TrialScheduler:
-    """Make a study's scheduler; ``rungs_url`` is the file where asha keeps its rungs."""
+    """Make a study's scheduler; ``rungs_url`` is the file where the rungs are kept."""
     metric, mode = next(iter(study.objectives.items()))
     compared: dict[str, Any] = {"time_attr": "epoch", "metric": metric, "mode": mode}
-    if study.scheduler == "asha":
+    # The last epoch is no rung: a trial that got there is whole.
+    last = study.epochs - 1
+    if study.scheduler in ("asha", "hyperband") and last > 0:
         # One-cycle training says little in its first tenth.
         grace = max(1, study.epochs // 10)
-        return Asha(
+        rungs = int(math.log(last / grace) / math.log(REDUCTION) + 1)
+        return Halving(
             rungs_url,
-            max_t=study.epochs,
+            max_t=last,
             grace_period=grace,
-            reduction_factor=3,
-            # A whole trial ends by itself, after its last report.
+            reduction_factor=REDUCTION,
+            brackets=min(BRACKETS, rungs) if study.scheduler == "hyperband" else 1,
+            # A trial ends by itself, when it has also measured what it found.
             stop_last_trials=False,
             **compared,
         )
-    if study.scheduler == "hyperband":
-        return HyperBandScheduler(max_t=study.epochs, stop_last_trials=False, **compared)
     if study.scheduler == "pbt":
         mutable = {name: _domain(*study.space[name]) for name in study.mutable}
         return PopulationBasedTraining(
@@ -58,8 +66,8 @@ def scheduler(study: Study, rungs_url: str) -> TrialScheduler:
     return FIFOScheduler()  # type: ignore[no-untyped-call]
 
 
-class Asha(AsyncHyperBandScheduler):
-    """ASHA whose rungs survive the driver: Tune saves the search, but not the scheduler.
+class Halving(AsyncHyperBandScheduler):
+    """Successive halving whose rungs survive the driver: Tune saves all but the scheduler.
 
     Tune pickles a scheduler once, before the first trial; unpickled, it reads what was reached.
     """
@@ -73,7 +81,7 @@ class Asha(AsyncHyperBandScheduler):
         decision: str = super().on_trial_result(tune_controller, trial, result)
         fs, path = fsspec.core.url_to_fs(self._rungs_url)
         partial = f"{path}.{uuid.uuid4().hex}"
-        fs.pipe(partial, json.dumps([rung for _, rung in self._brackets[0]._rungs]).encode())
+        fs.pipe(partial, json.dumps(self._reached()).encode())
         fs.mv(partial, path)
         return decision
 
@@ -81,6 +89,9 @@ class Asha(AsyncHyperBandScheduler):
         self.__dict__.update(state)
         fs, path = fsspec.core.url_to_fs(self._rungs_url)
         if fs.exists(path):
-            kept = json.loads(fs.cat_file(path))
-            for (_, rung), scores in zip(self._brackets[0]._rungs, kept, strict=True):
-                rung.update(scores)
+            for rung, kept in zip(self._reached(), json.loads(fs.cat_file(path)), strict=True):
+                rung.update(kept)
+
+    def _reached(self) -> list[dict[str, float]]:
+        """Scores by trial of every rung of every bracket."""
+        return [scores for bracket in self._brackets for _, scores in bracket._rungs]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.search import Searcher
-from ray.util.queue import Queue
 
 from tuning import space as spaces
 from tuning.schedulers import scheduler
@@ -121,9 +119,7 @@ def search(
     study: Study,
     function: Function,
     *,
-    resources: Mapping[str, float],
-    concurrency: int | None,
-    workers: int,
+    concurrency: int,
     folder: str,
     watch: Watch,
 ) -> list[Trial]:
@@ -135,14 +131,10 @@ def search(
         What is searched.
     function
         Computes a trial.
-    resources
-        What a trial holds itself, such as ``{"CPU": 1}``.
     concurrency
-        Trials at a time. Needed wherever a trial's own workers ask for resources too: trials that
-        start without room for their workers would wait for each other for ever. A search that goes
-        on keeps the value it began with.
-    workers
-        Processes that report for one trial; with more than one, rows come out of another process.
+        Trials at a time. A trial itself holds nothing, but what it starts does: more trials than
+        there is room for would wait for each other's resources. A search that goes on keeps the
+        value it began with.
     folder
         Path or URI of Tune's state.
     watch
@@ -154,7 +146,8 @@ def search(
         In the order in which they were started.
     """
     with _environment():
-        trainable: Any = tune.with_resources(_trainable(function, workers), dict(resources))
+        # Tune takes no request for nothing; a byte leaves all CPUs to what the trials start.
+        trainable: Any = tune.with_resources(_trainable(function), {"CPU": 0, "memory": 1})
         at = f"{folder}/tune"
         if tune.Tuner.can_restore(at):
             tuner = tune.Tuner.restore(at, trainable, restart_errored=True)
@@ -186,7 +179,7 @@ def _param_space(study: Study) -> dict[str, Any] | None:
     return None if study.search == "optuna" else {"point": tune.grid_search(points(study))}
 
 
-def _trainable(function: Function, workers: int) -> Callable[[dict[str, Any]], None]:
+def _trainable(function: Function) -> Callable[[dict[str, Any]], None]:
     """Wrap a trial's function so that its rows reach Tune."""
 
     def trial(config: dict[str, Any]) -> None:
@@ -200,7 +193,7 @@ def _trainable(function: Function, workers: int) -> Callable[[dict[str, Any]], N
         arguments = (
             tune.get_context().get_trial_id(),
             config["point"],
-            _relay(report) if workers > 1 else report,
+            report,
             earlier and Path(earlier.to_directory()),
         )
         try:
@@ -212,18 +205,6 @@ def _trainable(function: Function, workers: int) -> Callable[[dict[str, Any]], N
             tune.report({**last, **final, "finished": True})
 
     return trial
-
-
-def _relay(report: Reports) -> Reports:
-    """Take reports out of other processes, which Tune does not know, into this one."""
-    queue = Queue(actor_options={"num_cpus": 0})
-
-    def forward() -> None:
-        while True:
-            report(queue.get())
-
-    threading.Thread(target=forward, daemon=True).start()
-    return lambda row, _=None: queue.put(row)
 
 
 class _Optuna(Searcher):
@@ -337,13 +318,13 @@ def _trial(result: tune.Result, objectives: Mapping[str, str]) -> Trial:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Keep Tune's own tables and files away, and its messages below an error."""
+    """Keep Tune's own tables and files away, and its messages: trials tell their own failures."""
     missing = {key: value for key, value in _QUIET.items() if key not in os.environ}
     os.environ.update(missing)
     loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "optuna")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

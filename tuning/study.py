@@ -22,8 +22,10 @@ class Study:
         them. ``grid``: all choices, and three values of each range. No point is tried twice.
     scheduler
         ``asha``: asynchronous successive halving stops the worse trials early. ``hyperband``: the
-        same in brackets that wait for each other. ``pbt``: the worse trials go on from the weights
-        of the better ones, with changed settings. ``none``: all trials run to their end.
+        same, but a part of the trials is given more time before the first stop; asynchronous too,
+        since trials that wait for a whole bracket would hold what they run on. ``pbt``: the worse
+        trials go on from the weights of the better ones, with changed settings. ``none``: all
+        trials run to their end.
     objectives
         Metric -> ``max`` or ``min``; schedulers other than ``none`` compare the first.
     epochs
