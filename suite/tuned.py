@@ -141,7 +141,7 @@ def show(tuned: Tuned, store: Store) -> None:
 class Lines:
     """Prints what happens to trials, a line each; the search keeps it, so it holds nothing."""
 
-    def __call__(self, number: int, started: int, status: str, row: Mapping[str, Any]) -> None:
+    def __call__(self, number: int, status: str, row: Mapping[str, Any]) -> None:
         """Print an epoch, or how a trial ended."""
         text = f"trial {number}: {status}"
         if status == "epoch":

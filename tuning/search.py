@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import fsspec
 import numpy as np
 import optuna
 from optuna.distributions import (
@@ -87,9 +88,9 @@ Function = Callable[[str, Point, Reports, Path | None], Row]
 """Computes a trial from its id, its point, its reports and the folder to go on from, if any;
 returns the objectives. A ValueError fails the trial at once; anything else is tried again."""
 
-Watch = Callable[[int, int, str, Row], None]
-"""Hears of a trial's number, the number of trials, ``epoch``, ``done``, ``stopped`` or ``failed``,
-and the last row. Saved with the search, hence a plain function or dataclass."""
+Watch = Callable[[int, str, Row], None]
+"""Hears of a trial's number, ``epoch``, ``done``, ``stopped`` or ``failed``, and the last row.
+Tune saves it with the search, hence a plain function or dataclass."""
 
 
 def points(study: Study) -> list[Point]:
@@ -149,7 +150,7 @@ def search(
         # Tune takes no request for nothing; a byte leaves all CPUs to what the trials start.
         trainable: Any = tune.with_resources(_trainable(function), {"CPU": 0, "memory": 1})
         at = f"{folder}/tune"
-        if tune.Tuner.can_restore(at):
+        if _has_state(at):
             tuner = tune.Tuner.restore(at, trainable, restart_errored=True)
         else:
             tuner = tune.Tuner(
@@ -172,7 +173,15 @@ def search(
                 ),
             )
         results = tuner.fit()
-        return [_trial(results[i], study.objectives) for i in range(len(results))]
+        # Tune has no order of its own after it went on.
+        found = [_trial(results[i], study.objectives) for i in range(len(results))]
+        return [trial for _, trial in sorted(found, key=lambda pair: pair[0])]
+
+
+def _has_state(at: str) -> bool:
+    """Whether Tune got as far as to write what it can go on from."""
+    fs, path = fsspec.core.url_to_fs(at)
+    return bool(fs.exists(path)) and any("experiment_state-" in name for name in fs.ls(path, False))
 
 
 def _param_space(study: Study) -> dict[str, Any] | None:
@@ -235,7 +244,7 @@ class _Optuna(Searcher):
             if point not in self._tried:
                 self._tried.append(point)
                 self._asked[trial_id] = asked
-                return {"point": point}
+                return {"point": point, "number": len(self._tried)}
             self._study.tell(asked, state=TrialState.FAIL)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -288,16 +297,21 @@ class _Watcher(tune.Callback):
     ) -> None:
         """Pass on an epoch."""
         if not _END & result.keys():
-            self._watch(trials.index(trial) + 1, len(trials), "epoch", result)
+            self._watch(_number(trial.config, trial.trial_id), "epoch", result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Pass on how a trial ended."""
         status = _status(trial.last_result)
-        self._watch(trials.index(trial) + 1, len(trials), status, trial.last_result)
+        self._watch(_number(trial.config, trial.trial_id), status, trial.last_result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Pass on that a trial was given up."""
-        self._watch(trials.index(trial) + 1, len(trials), "failed", trial.last_result or {})
+        self._watch(_number(trial.config, trial.trial_id), "failed", trial.last_result or {})
+
+
+def _number(config: Mapping[str, Any], trial_id: str) -> int:
+    """Count trials from 1: Tune numbers those whose points were known, Optuna's come with it."""
+    return int(config["number"] if "number" in config else int(trial_id.rpartition("_")[2]) + 1)
 
 
 def _status(metrics: Mapping[str, Any]) -> Literal["done", "stopped", "failed"]:
@@ -306,14 +320,16 @@ def _status(metrics: Mapping[str, Any]) -> Literal["done", "stopped", "failed"]:
     return "done" if metrics.get("finished") else "stopped"
 
 
-def _trial(result: tune.Result, objectives: Mapping[str, str]) -> Trial:
-    found = result.metrics or {}
+def _trial(result: tune.Result, objectives: Mapping[str, str]) -> tuple[int, Trial]:
+    found, config = result.metrics or {}, result.config or {}
     metrics = {key: found[key] for key in ("epoch", *objectives) if key in found}
-    given = {"id": found.get("trial_id", ""), "point": (result.config or {})["point"]}
+    trial_id = found.get("trial_id", "_-1")
+    status, reason = _status(found), found.get("reason", "")
     if result.error is not None:
         said = str(result.error).strip().splitlines() or [type(result.error).__name__]
-        return Trial(**given, status="failed", metrics=metrics, reason=said[-1])
-    return Trial(**given, status=_status(found), metrics=metrics, reason=found.get("reason", ""))
+        status, reason = "failed", said[-1]
+    trial = Trial(trial_id, config["point"], status, metrics, reason)
+    return _number(config, trial_id), trial
 
 
 @contextmanager
