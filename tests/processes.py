@@ -59,8 +59,8 @@ def session(process):
 
 
 def wait_until(true, limit_s=300.0):
-    """Look every few milliseconds until something is true."""
+    """Look again and again until something is true."""
     start_s = time.monotonic()
     while not true():
         assert time.monotonic() - start_s < limit_s, f"waited {limit_s} s in vain"
-        time.sleep(0.005)
+        time.sleep(0.02)
