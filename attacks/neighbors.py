@@ -8,6 +8,7 @@ Shape letters: n probes, g gallery users, d dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -81,7 +82,7 @@ def neighbors(
     faiss = _faiss()
     probe, gallery = _prepare(probe, gallery, metric)
     measure = faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
-    search = _search_graph if approximate else _search_gpus if _num_gpus(faiss) else _search_all
+    search = _search_graph if approximate else _search(faiss)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(torch.get_num_threads())
     try:
@@ -99,8 +100,8 @@ def build() -> str:
         faiss = _faiss()
     except ModuleNotFoundError as error:
         return str(error)
-    kind = "GPU" if hasattr(faiss, "StandardGpuResources") else "CPU"
-    return f"FAISS {faiss.__version__}, {kind} build, {_num_gpus(faiss)} GPUs"
+    kinds = {_search_all: "CPU", _search_gpus: "CUDA", _search_metal: "Metal"}
+    return f"FAISS {faiss.__version__} on {kinds[_search(faiss)]}, {_num_gpus(faiss)} GPUs"
 
 
 def _faiss() -> Any:
@@ -114,6 +115,13 @@ def _faiss() -> Any:
 
 def _num_gpus(faiss: Any) -> int:
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+
+
+def _search(faiss: Any) -> Callable[..., tuple[Floats, Rows]]:
+    """Choose by what the build has: only CUDA's knows brute force over arrays."""
+    if not _num_gpus(faiss):
+        return _search_all
+    return _search_gpus if hasattr(faiss, "GpuDistanceParams") else _search_metal
 
 
 def _prepare(probe: Floats, gallery: Floats, metric: str) -> tuple[Floats, Floats]:
@@ -166,6 +174,31 @@ def _search_gpus(
     if not found:
         return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
     return np.concatenate([scores for scores, _ in found]), np.concatenate([r for _, r in found])
+
+
+def _search_metal(
+    faiss: Any, probe: Floats, gallery: Floats, k: int, measure: int
+) -> tuple[Floats, Rows]:
+    """Put a flat index on Apple's GPU, the gallery in tiles that it holds; merge their lists.
+
+    References
+    ----------
+    FAISS, pull requests 5144 and 5280, 2026: the Metal backend has flat indexes, one device.
+    """
+    if k > MAX_GPU_K:
+        raise ValueError(f"k must be in 1..{MAX_GPU_K} on a GPU, got {k}")
+    resources = faiss.StandardGpuResources()
+    height = max(k, GPU_TILE_BYTES // (4 * gallery.shape[1]))
+    found = faiss.ResultHeap(len(probe), k, keep_max=measure == faiss.METRIC_INNER_PRODUCT)
+    for start in range(0, len(gallery), height):
+        tile = gallery[start : start + height]
+        flat = faiss.IndexFlat(gallery.shape[1], measure)
+        flat.add(tile)
+        index = faiss.index_cpu_to_gpu(resources, 0, flat)
+        scores, rows = index.search(probe, min(k, len(tile)))
+        found.add_result(scores, rows + start)
+    found.finalize()
+    return found.D, found.I
 
 
 def _search_graph(

@@ -81,6 +81,66 @@ def test_build_names_version_kind_and_gpus():
     assert build().endswith("GPUs")
 
 
+class Standin:
+    """FAISS's own CPU code behind the names of a GPU build; it notes what is asked for."""
+
+    def __init__(self, num_gpus, kind):
+        import faiss
+
+        self.faiss, self.num_gpus, self.asked = faiss, num_gpus, []
+        if kind == "CUDA":
+            self.GpuDistanceParams = object
+
+    def __getattr__(self, name):
+        return getattr(self.faiss, name)
+
+    def StandardGpuResources(self):  # noqa: N802 - FAISS's name
+        return object()
+
+    def get_num_gpus(self):
+        return self.num_gpus
+
+    def knn_gpu(self, res, xq, xb, k, metric, device, **limits):
+        self.asked.append((device, len(xq), limits))
+        return self.faiss.knn(xq, xb, k, metric=metric)
+
+    def index_cpu_to_gpu(self, resources, device, index):
+        self.asked.append((device, index.ntotal, {}))
+        return index
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("kind", "num_gpus"), [("CUDA", 1), ("CUDA", 3), ("Metal", 1)])
+def test_gpu_builds_find_the_same_neighbors(monkeypatch, problem, metric, kind, num_gpus):
+    probe, gallery, _ = problem
+    expected = neighbors(probe, gallery, 20, metric=metric)
+    build_of = Standin(num_gpus, kind)
+    monkeypatch.setitem(sys.modules, "faiss", build_of)
+    monkeypatch.setattr("attacks.neighbors.GPU_TILE_BYTES", 4 * 16 * 400)
+
+    scores, rows = neighbors(probe, gallery, 20, metric=metric)
+
+    np.testing.assert_allclose(scores, expected[0], rtol=1e-5, atol=1e-4)
+    assert (rows == expected[1]).mean() > 0.99
+    assert f"on {kind}, {num_gpus} GPUs" in build()
+    sizes = [size for _, size, _ in build_of.asked]
+    if kind == "CUDA":
+        assert sorted(device for device, _, _ in build_of.asked) == list(range(num_gpus))
+        assert sum(sizes) == len(probe)
+    else:
+        assert sum(sizes) == len(gallery)
+        assert max(sizes) <= 400
+
+
+@pytest.mark.parametrize("kind", ["CUDA", "Metal"])
+def test_longer_lists_than_a_gpu_keeps_are_refused(monkeypatch, kind):
+    monkeypatch.setitem(sys.modules, "faiss", Standin(1, kind))
+    vectors = np.zeros((3000, 2), np.float32)
+
+    with pytest.raises(ValueError, match=r"k must be in 1\.\.2048 on a GPU, got 2049"):
+        neighbors(vectors, vectors, 2049)
+
+
 def test_a_missing_faiss_says_how_to_get_it(monkeypatch, problem):
     monkeypatch.setitem(sys.modules, "faiss", None)
     probe, gallery, _ = problem
