@@ -126,7 +126,9 @@ def show(tuned: Tuned, store: Store) -> None:
             trial.status,
         )
     console = Console()
-    console.print(table, width=None if console.is_terminal else WIDTH, crop=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table)
     for trial in tuned.trials:
         if trial.status == "failed":
             console.print(f"trial {trial.number} failed: {trial.reason}", highlight=False)
