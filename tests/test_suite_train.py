@@ -1,5 +1,6 @@
 """How many workers train, on what and how often they are killed changes no result."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from suite import checkpoint, train
+from suite.prepare import prepare
 from suite.spec import Compute, Part, Training
 from tests.workers import first_epochs, killed, staged, together, trained
 
@@ -83,6 +85,31 @@ def test_the_loss_curve_of_100_steps_does_not_depend_on_the_number_of_workers(
     for name, weights in alone["network"].items():
         assert weights.dtype == torch.float64
         torch.testing.assert_close(shared["network"][name], weights, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_with_dropout_the_final_auc_differs_by_less_than_0_003(tmp_path):
+    readers = prepare(dataset=Part(name="synthetic", parameters={"users": 1500}), holdout_users=0.2)
+    training = Training(epochs=8)
+    model = Part(name="mlp")
+    alone = trained(0, 1, readers, model, training, str(tmp_path / "1"))
+    jobs = [(n, trained, readers, model, training, str(tmp_path / f"{n}")) for n in (2, 4)]
+    shared = [ranks[0] for ranks in together(jobs)]
+    assert alone["best_auc"] > 0.68
+    for state in shared:
+        assert state["best_auc"] == pytest.approx(alone["best_auc"], abs=0.003)
+        last = [one["history"][-1]["validation_auc"] for one in (state, alone)]
+        assert last[0] == pytest.approx(last[1], abs=0.003)
+        assert losses(state).tolist() != losses(alone).tolist()
+
+
+@pytest.mark.slow
+def test_a_compiled_step_gives_the_losses_of_one_that_is_not(features, tmp_path, ran):
+    training = EXACT.model_copy(update={"patience": 3})
+    with_two = partial(trained, compile=True)
+    ((state, _),) = together([(2, with_two, features, MLP, training, str(tmp_path / "c.pt"))])
+    count = len(state["history"])
+    np.testing.assert_allclose(losses(state), losses(ran["mlp", 2])[:count], rtol=0, atol=1e-5)
 
 
 def test_workers_that_are_killed_continue_from_the_state_of_the_first(ran):

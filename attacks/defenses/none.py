@@ -11,8 +11,6 @@ from attacks.defenses.base import Defense
 class Undefended(Defense):
     """Releases the vectors unchanged. Costs nothing and protects nothing."""
 
-    def apply(
-        self, vectors: NDArray[np.float32], rng: np.random.Generator
-    ) -> NDArray[np.float32]:
+    def apply(self, vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """Return the vectors themselves."""
         return vectors
