@@ -9,7 +9,7 @@ import polars as pl
 
 from suite import registry
 from suite.datasets.base import Dataset, Tables
-from suite.datasets.check import check
+from suite.datasets.check import check, check_wide
 from suite.features import Features, encode_histories, held_out
 from suite.features import features as fit_features
 from suite.spec import Part
@@ -29,7 +29,7 @@ def prepare(*, dataset: Part, holdout_users: float) -> Features:
         One line: the file or table and column, what was found, what is allowed.
     """
     source: Dataset = registry.create("datasets", dataset.name, dataset.parameters)
-    tables = read(source)
+    tables = check_wide(source.widened(read(source), holdout_users=holdout_users))
     return fit_features(tables, time_zone=source.time_zone, holdout_users=holdout_users)
 
 

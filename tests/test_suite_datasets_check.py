@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Tables
-from suite.datasets.check import check, linkable_users
+from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Tables, WideFeature
+from suite.datasets.check import check, check_wide, linkable_users
 from suite.datasets.describe import describe
 
 START = datetime(2023, 5, 18, tzinfo=ZoneInfo("UTC"))
@@ -295,3 +295,74 @@ def test_description_counts_what_the_tables_hold():
         "users": 2,
         "engaged": 0.5,
     }
+
+
+WIDE = (
+    WideFeature("followers", "reader", "count", "engaging_user_follower_count"),
+    WideFeature("hashtags", "content", "count", "hashtags"),
+)
+
+
+def widened(*expressions, features=WIDE):
+    wide = events_of().select(
+        "event_id",
+        followers=pl.col("user_id").cast(pl.Float32),
+        hashtags=pl.lit(None, pl.Float32),
+    )
+    return replace(valid(), wide=wide.select("*", *expressions).lazy(), wide_features=features)
+
+
+def test_wide_features_may_hold_nulls_and_stand_in_any_order_of_events():
+    tables = widened()
+    assert check_wide(valid()).wide is None
+    assert check_wide(tables) is tables
+    shuffled = replace(tables, wide=tables.wide.reverse())
+    assert check_wide(shuffled) is shuffled
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (replace(valid(), wide_features=WIDE), "wide: missing, 2 features are declared"),
+        (widened(features=WIDE[:1] * 2), "wide_features: found 2, names must be unique"),
+        (widened(features=()), "wide_features: found 0, names must be unique, at least one"),
+        (
+            widened(features=(WIDE[0], replace(WIDE[1], group="item"))),
+            "wide_features.hashtags: group is 'item', allowed are content, reader, creator",
+        ),
+        (widened(features=WIDE[::-1]), "wide: 3 columns, must be the 3 declared ones"),
+        (widened(pl.lit(1).alias("more")), "wide: 4 columns, must be the 3 declared ones"),
+        (
+            replace(widened(), wide=widened().wide.with_columns(followers=1)),
+            "wide: followers is Int32, must be Float32",
+        ),
+        (
+            replace(
+                widened(),
+                wide=widened().wide.with_columns(hashtags=pl.lit(float("nan"), pl.Float32)),
+            ),
+            "wide.hashtags: NaN or infinite in 24 rows, must be finite or null",
+        ),
+        (
+            replace(widened(), wide=widened().wide.slice(1)),
+            "wide.event_id: 1 events have no row, first 0; each needs one",
+        ),
+        (
+            replace(widened(), wide=widened().wide.with_columns(event_id=pl.lit(3, pl.Int64))),
+            "wide.event_id: 3 occurs more than once, ids must be unique",
+        ),
+    ],
+)
+def test_wide_features_that_break_a_promise_are_named(tables, said):
+    with pytest.raises(ValueError, match=r".") as error:
+        check_wide(tables)
+    assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize(("dtype", "fine"), [(pl.Int32, True), (pl.Int64, False)])
+def test_tokens_are_lists_of_32_bit_ids(dtype, fine):
+    tables = changed("items", tokens=pl.lit([101, 102], pl.List(dtype)))
+    if fine:
+        check(tables)
+    else:
+        assert message(tables) == "items.tokens: is List(Int64), must be List(Int32)"

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -56,7 +57,35 @@ ITEMS = pl.Schema(
         "subtitle_length": pl.Int64(),
     }
 )
-"""One row per item; optional ``title`` and ``body`` strings may follow."""
+"""One row per item; further columns may follow: ``title`` and ``body``, strings, and ``tokens``,
+List(Int32), the ids of the item's text in the vocabulary that the dataset's ``tokenizer`` names,
+from the opening to the closing token."""
+
+Group = Literal["content", "reader", "creator", "reader_creator"]
+"""Whom a wide feature is about: the item, its reader, its creator, or reader and creator."""
+
+
+@dataclass(frozen=True)
+class WideFeature:
+    """A feature of an event that a dataset computes itself.
+
+    Attributes
+    ----------
+    name
+        Column of ``Tables.wide``.
+    group
+        Whom it is about; ``reader`` and ``reader_creator`` describe the user, the others what
+        the user was shown.
+    unit
+        Of the column, for example ``count``, ``share`` or ``s``.
+    source
+        What in the native files it is computed from.
+    """
+
+    name: str
+    group: Group
+    unit: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +102,12 @@ class Tables:
         Rows left out, by reason.
     filled
         Rows kept although a value had to be assumed, by reason.
+    wide
+        Further features of the events, for models that read many: ``event_id`` and one Float32
+        column for each of ``wide_features``, in raw units, null where unknown; one row for each
+        event, in any order. None where the dataset has none.
+    wide_features
+        What the columns of ``wide`` are, in their order.
     """
 
     events: pl.LazyFrame
@@ -81,6 +116,8 @@ class Tables:
     starts: dict[str, datetime]
     dropped: dict[str, int] = field(default_factory=dict)
     filled: dict[str, int] = field(default_factory=dict)
+    wide: pl.LazyFrame | None = None
+    wide_features: tuple[WideFeature, ...] = ()
 
 
 class Dataset(ABC):
@@ -99,6 +136,14 @@ class Dataset(ABC):
         """Zone of the users' days and hours."""
         return "UTC"
 
+    @property
+    def tokenizer(self) -> str:
+        """Vocabulary of the items' ``tokens``: a name or path of a Hugging Face tokenizer.
+
+        Empty where the items have no tokens.
+        """
+        return ""
+
     @abstractmethod
     def files(self) -> list[Path]:
         """Files whose content decides the result; their hashes go into the digest."""
@@ -112,3 +157,21 @@ class Dataset(ABC):
         ValueError
             One line: the file and column, what was found, what is allowed.
         """
+
+    def widened(self, tables: Tables, *, holdout_users: float) -> Tables:
+        """Add ``wide`` to the checked tables; without wide features they stay as they are.
+
+        Parameters
+        ----------
+        tables
+            What ``tables`` gave, checked.
+        holdout_users
+            Share of users in [0, 1), those of ``suite.features.held_out``, that no fitted
+            feature may see; like the windows after train.
+
+        Raises
+        ------
+        ValueError
+            One line, as ``tables``.
+        """
+        return tables

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import polars as pl
 
-from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Tables
+from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Group, Tables
 
 MIN_EVENTS = 4
 """Labelled events that a user needs in train and in test to take part in the protocols."""
@@ -37,6 +38,7 @@ def check(tables: Tables) -> Tables:
     _check_columns("items", tables.items, ITEMS)
     _check_starts(tables)
     _check_items(tables.items)
+    _check_tokens(tables.items)
 
     events = tables.events.select(*EVENTS, pl.exclude(*EVENTS)).collect(engine="streaming")
     num_rows = events.height
@@ -73,6 +75,56 @@ def check(tables: Tables) -> Tables:
             for reason in (tables.dropped | dropped)
         },
     )
+
+
+def check_wide(tables: Tables) -> Tables:
+    """Validate the wide features of checked tables; none at all is valid.
+
+    Raises
+    ------
+    ValueError
+        One line: the column, what was found, what is allowed.
+    """
+    if tables.wide is None:
+        if tables.wide_features:
+            raise ValueError(f"wide: missing, {len(tables.wide_features)} features are declared")
+        return tables
+    names = [feature.name for feature in tables.wide_features]
+    if len(set(names)) < len(names) or not names:
+        raise ValueError(f"wide_features: found {len(names)}, names must be unique, at least one")
+    for feature in tables.wide_features:
+        if feature.group not in get_args(Group):
+            raise ValueError(
+                f"wide_features.{feature.name}: group is {feature.group!r}, "
+                f"allowed are {', '.join(get_args(Group))}"
+            )
+    columns = pl.Schema({"event_id": pl.Int64(), **dict.fromkeys(names, pl.Float32())})
+    _check_columns("wide", tables.wide, columns)
+    if (found := tables.wide.collect_schema().names()) != columns.names():
+        raise ValueError(
+            f"wide: {len(found)} columns, must be the {len(columns)} declared ones in their order"
+        )
+    _check_wide_rows(tables.wide, tables.events, names)
+    return tables
+
+
+def _check_wide_rows(wide: pl.LazyFrame, events: pl.LazyFrame, names: list[str]) -> None:
+    ids = wide.select("event_id").collect(engine="streaming")
+    if ids["event_id"].n_unique() < ids.height:
+        first = ids.filter(pl.col("event_id").is_duplicated())["event_id"][0]
+        raise ValueError(f"wide.event_id: {first} occurs more than once, ids must be unique")
+    missing = events.select("event_id").collect().join(ids, on="event_id", how="anti")
+    if not missing.is_empty():
+        raise ValueError(
+            f"wide.event_id: {missing.height} events have no row, first {missing.item(0, 0)}; "
+            "each needs one"
+        )
+    wrong = wide.select((~pl.col(names).is_finite()).sum()).collect(engine="streaming").row(0)
+    for name, count in zip(names, wrong, strict=True):
+        if count:
+            raise ValueError(
+                f"wide.{name}: NaN or infinite in {count} rows, must be finite or null"
+            )
 
 
 def linkable_users(events: pl.DataFrame) -> int:
@@ -114,6 +166,12 @@ def _check_items(items: pl.LazyFrame) -> None:
             f"items.item_id: {ids.filter(ids.is_duplicated())[0]} occurs more than once, "
             "ids must be unique"
         )
+
+
+def _check_tokens(items: pl.LazyFrame) -> None:
+    found = items.collect_schema().get("tokens")
+    if found not in (None, pl.List(pl.Int32)):
+        raise ValueError(f"items.tokens: is {found}, must be {pl.List(pl.Int32)}")
 
 
 def _check_events(events: pl.DataFrame, tables: Tables) -> None:
