@@ -52,7 +52,7 @@ class Exact(NamedTuple):
 
 # Reassociation lets the sum run in vector lanes; its order depends on d alone, so that a pair
 # scores the same in every tile, shard and thread.
-@numba.njit(nogil=True, fastmath={"reassoc"})
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
 def _product(x: Any, i: int, y: Any, j: int, center: Any) -> float:
     total = 0.0
     for k in range(center.size):
@@ -60,7 +60,7 @@ def _product(x: Any, i: int, y: Any, j: int, center: Any) -> float:
     return total
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def score_true(exact: Any) -> None:
     """Fill ``exact.true_score`` by the same arithmetic as every competitor's score."""
     (probe, gallery, center, probe_scale, _, scale, _, offset, true_row, true_score) = exact
@@ -70,7 +70,7 @@ def score_true(exact: Any) -> None:
         true_score[i] = product * probe_scale[i] * scale[j] - offset[j]
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def count_above(scores: Any, low: Any, high: Any, greater: Any) -> Any:
     """Count what a tile of float32 scores settles and list the pairs that it does not.
 
@@ -110,7 +110,7 @@ def count_above(scores: Any, low: Any, high: Any, greater: Any) -> Any:
 
 # The fields are unpacked once: looked up inside the loop, their reference counts are what the
 # threads wait for (250 ns a pair in place of 9 at d = 64).
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def count_pairs(rows: Any, users: Any, exact: Any, greater: Any, equal: Any) -> None:
     """Decide pairs in float64 by the tie rule and add them to the counts.
 

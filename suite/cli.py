@@ -257,6 +257,9 @@ def doctor(storage: Storage = None) -> None:
 
 def main() -> None:
     """Run the command line; a wrong input ends with one line on stderr and exit code 2."""
+    # OpenMP's threads would spin while they wait for each other: where something else runs on
+    # the same cores, steps of two threads were seen to take 20 times as long. Workers inherit it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except (ValueError, LookupError, OSError) as error:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import ray
 
+from suite.spec import Compute
+
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
@@ -56,6 +58,14 @@ def connected(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def fitting(compute: Compute) -> Compute:
+    """Bound a worker's CPUs by those of the largest node: Ray would wait for more for ever."""
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    largest = max(int(node["Resources"].get("CPU", 1)) for node in nodes if node["Alive"])
+    cpus = min(compute.cpus_per_worker, max(largest, 1))
+    return compute.model_copy(update={"cpus_per_worker": cpus})
 
 
 def _knock(address: str) -> None:

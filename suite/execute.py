@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from suite import cluster
 from suite import steps as known
 from suite.plan import Step
 from suite.progress import Display
@@ -16,14 +17,14 @@ from suite.store import Store
 
 def execute(steps: list[Step], store: Store, compute: Compute, display: Display) -> dict[str, str]:
     """Run steps as Ray tasks, each after its inputs; return the reasons of those that failed."""
+    compute = cluster.fitting(compute)
     running: dict[Any, Step] = {}
     refs: dict[str, Any] = {}
     for step in steps:
         waits_for = [refs[i.digest] for i in step.inputs if i.digest in refs]
-        # A fit of several workers holds no CPU itself: its workers do.
-        num_cpus = 0 if step.kind == "fit" and compute.most_workers > 1 else 1
-        extra: dict[str, Any] = {}
+        num_cpus, extra = 1, {}
         if step.kind == "fit":
+            num_cpus = compute.task_cpus
             extra = {"compute": compute, "report": display.reporter(step)}
         task = perform.options(num_cpus=num_cpus)
         refs[step.digest] = task.remote(store, step, extra, *waits_for)

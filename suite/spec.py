@@ -79,7 +79,7 @@ class Compute(BaseModel):
     workers: int | tuple[int, int] = Field(
         1, description="training workers of one model; two numbers: as many as there is room for"
     )
-    cpus_per_worker: int = Field(1, ge=1)
+    cpus_per_worker: int = Field(1, ge=1, description="and threads; at most those of a node")
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     node_labels: dict[str, str] = Field(
         default_factory=dict, description="Ray labels that the nodes of all workers have"
@@ -99,6 +99,11 @@ class Compute(BaseModel):
     def most_workers(self) -> int:
         """Upper bound of the number of workers."""
         return self.workers if isinstance(self.workers, int) else self.workers[1]
+
+    @property
+    def task_cpus(self) -> int:
+        """CPUs that the task of a fit holds: none where its workers hold their own."""
+        return 0 if self.most_workers > 1 else self.cpus_per_worker
 
 
 class Cell(NamedTuple):

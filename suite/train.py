@@ -10,7 +10,8 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,41 +119,69 @@ def fit(
         Training diverged, or the accelerator cannot compute in the precision.
     """
     built = build(model, seed)
-    if isinstance(built, Network):
-        checkpoint_url = f"{scratch}/checkpoint.pt"
-        config: dict[str, Any] = {
-            "features": features,
-            "model": model,
-            "training": training,
-            "seed": seed,
-            "accelerator": accelerator(compute),
-            "compile": compute.compile,
-            "checkpoint_url": checkpoint_url,
-            "report": report,
-        }
-        _check_precision(training.precision, config["accelerator"])
-        result: Any = _trainer(config, compute, scratch).fit()
-        if result.return_value is not None:
-            raise ValueError(result.return_value)
-        finished = checkpoint.load(checkpoint_url)
-        assert finished is not None
-        history: list[dict[str, float]] = finished["history"]
-        built.load_state_dict(finished["best"])
-    else:
-        assert isinstance(built, Estimator)
-        rows = [batches.rows(features, w, trained=True) for w in ("train", "validation")]
-        train_batch, validation = (batches.gather(features, chosen) for chosen in rows)
-        start = time.perf_counter()
-        built.fit(train_batch, validation, np.random.default_rng(seed))
-        seconds = time.perf_counter() - start
-        history = [{"epoch": 1, "examples_per_s": len(rows[0]) / seconds}]
+    with _threads(compute.cpus_per_worker):
+        if isinstance(built, Network):
+            config = {"features": features, "model": model, "training": training, "seed": seed}
+            history = _train(built, config, compute, scratch, report)
+        else:
+            assert isinstance(built, Estimator)
+            history = _learn(built, features, seed)
+        scores = _scores(built, features, training.batch_size)
     return Fitted(
         state=built.state(),
-        scores=_scores(built, features, training.batch_size),
+        scores=scores,
         history=history,
         positive_weight=positive_weight(features, built.num_labels).tolist(),
         num_parameters=built.num_parameters,
     )
+
+
+def _train(
+    network: Network,
+    config: dict[str, Any],
+    compute: Compute,
+    scratch: str,
+    report: Callable[[dict[str, float]], None],
+) -> list[dict[str, float]]:
+    """Train on Ray and leave the best epoch's weights in the network; return the epochs."""
+    checkpoint_url = f"{scratch}/checkpoint.pt"
+    config = {
+        **config,
+        "accelerator": accelerator(compute),
+        "threads": compute.cpus_per_worker,
+        "compile": compute.compile,
+        "checkpoint_url": checkpoint_url,
+        "report": report,
+    }
+    _check_precision(config["training"].precision, config["accelerator"])
+    result: Any = _trainer(config, compute, scratch).fit()
+    if result.return_value is not None:
+        raise ValueError(result.return_value)
+    finished = checkpoint.load(checkpoint_url)
+    assert finished is not None
+    network.load_state_dict(finished["best"])
+    history: list[dict[str, float]] = finished["history"]
+    return history
+
+
+def _learn(built: Estimator, features: Features, seed: int) -> list[dict[str, float]]:
+    rows = [batches.rows(features, w, trained=True) for w in ("train", "validation")]
+    train_batch, validation = (batches.gather(features, chosen) for chosen in rows)
+    start = time.perf_counter()
+    built.fit(train_batch, validation, np.random.default_rng(seed))
+    seconds = time.perf_counter() - start
+    return [{"epoch": 1, "examples_per_s": len(rows[0]) / seconds}]
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let torch compute on so many threads; the process may have served another task before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def accelerator(compute: Compute) -> str:
@@ -176,6 +205,7 @@ def train_loop_per_worker(config: dict[str, Any]) -> str | None:
     # TF32 rounds float32 to a mantissa of 10 bits; cuDNN's LSTM would use it unless told not to.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_num_threads(config["threads"])
     context = ray.train.get_context()
     worker = Worker(
         rank=context.get_world_rank(),

@@ -233,7 +233,7 @@ class Objective:
     @property
     def _num_cpus(self) -> int:
         """CPUs of a fit itself; its workers, where it has several, hold their own."""
-        return 0 if self.suite.compute.most_workers > 1 else 1
+        return self.suite.compute.task_cpus
 
     def _extra(self, trial_id: str) -> dict[str, Any]:
         report = functools.partial(_put, self.epochs, trial_id)

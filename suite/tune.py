@@ -18,7 +18,7 @@ from rich.console import Console
 
 from models.network import Network
 from suite import checkpoint, digest, pipeline, plan, registry, tracking
-from suite.cluster import connected
+from suite.cluster import connected, fitting
 from suite.execute import execute
 from suite.plan import Step
 from suite.progress import Display
@@ -170,13 +170,15 @@ def tune(
         scratch = store.scratch(wanted_digest)
         population = f"{scratch}/population" if wanted.scheduler == "pbt" else None
         with connected(address):
+            compute = fitting(suite.compute)
+            subjected = subjected.model_copy(update={"compute": compute})
             epochs = Epochs.remote()  # type: ignore[attr-defined]
             objective = Objective(subjected, store, epochs, lift, population)
-            _prepare(plans[0].timed["fit"], store, suite.compute, console)
+            _prepare(plans[0].timed["fit"], store, compute, console)
             trials = search(
                 wanted,
                 objective,
-                concurrency=concurrency or _room(suite.compute),
+                concurrency=concurrency or _room(compute),
                 folder=scratch,
                 watch=Lines(),
             )
@@ -240,8 +242,7 @@ def _prepare(fit: Step, store: Store, compute: Compute, console: Console) -> Non
 def _room(compute: Compute) -> int:
     """Trials that the cluster has CPUs for; one more would wait, and hold what others need."""
     there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus = compute.most_workers * compute.cpus_per_worker if compute.most_workers > 1 else 1
-    return max(1, int(there.get("CPU", 1)) // cpus)
+    return max(1, int(there.get("CPU", 1)) // (compute.most_workers * compute.cpus_per_worker))
 
 
 def _best(trials: list[Trial], objectives: Mapping[str, str]) -> list[int]:

@@ -20,6 +20,9 @@ from suite.datasets.base import EVENTS, HISTORIES, ITEMS, Dataset, Tables
 
 ROOT = Path(__file__).parent.parent
 
+# As the command line does, before torch loads OpenMP: threads that wait must not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 STARTS = {
     "train": datetime(2020, 1, 8, tzinfo=UTC),
     "validation": datetime(2020, 1, 15, tzinfo=UTC),
