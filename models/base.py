@@ -41,6 +41,14 @@ class Batch:
         log1p body, title and subtitle length. The first 5 are the basic ones.
     labels : (B, L)
         0 or 1; label 0 is ``engaged``.
+    wide : (B, F)
+        Further features of the event in raw units, NaN where unknown; F is 0 where the data has
+        none.
+    tokens : (V, T)
+        Token ids of V distinct texts that serve the B events, 0 as padding; T is 0 where the data
+        has no texts.
+    text_row : (B,)
+        Row of the event's text in ``tokens``.
     """
 
     aggregates: NDArray[np.float32]
@@ -50,6 +58,9 @@ class Batch:
     categorical: NDArray[np.int64]
     continuous: NDArray[np.float32]
     labels: NDArray[np.float32]
+    wide: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    text_row: NDArray[np.int64]
 
 
 class Model(ABC):
@@ -68,11 +79,26 @@ class Model(ABC):
     num_continuous: ClassVar[int] = 8
     """Leading columns of ``Batch.continuous`` that the model reads."""
 
-    num_labels: ClassVar[int] = 1
+    uses_wide: ClassVar[bool] = False
+    """Whether the model reads ``Batch.wide``."""
+
+    num_labels: int = 1
     """Labels scored: the first ``num_labels`` columns of ``Batch.labels``."""
 
     space: ClassVar[dict[str, tuple[Any, ...]]] = {}
     """Tuning space as plain data: ``{"dropout": ("uniform", 0.0, 0.5)}``."""
+
+    def adapt(self, train: Batch) -> None:  # noqa: B027  # most models need to know nothing
+        """Take over what must be known of the data before anything is learned.
+
+        That is the number of labels and of wide features, and scales. A model that was not adapted
+        is one of label 0 alone, without wide features and texts.
+
+        Parameters
+        ----------
+        train
+            A sample of the train events to learn from.
+        """
 
     @abstractmethod
     def score(self, batch: Batch) -> NDArray[np.float32]:

@@ -28,6 +28,9 @@ class TensorBatch:
     categorical: Tensor
     continuous: Tensor
     labels: Tensor
+    wide: Tensor
+    tokens: Tensor
+    text_row: Tensor
 
 
 def tensors(
@@ -48,6 +51,9 @@ def tensors(
         categorical=torch.tensor(batch.categorical, device=device),
         continuous=real(batch.continuous),
         labels=real(batch.labels),
+        wide=real(batch.wide),
+        tokens=torch.tensor(batch.tokens, dtype=torch.int64, device=device),
+        text_row=torch.tensor(batch.text_row, device=device),
     )
 
 

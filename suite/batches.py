@@ -28,7 +28,7 @@ def rows(features: Features, window: str, *, trained: bool | None = None) -> Row
 
 
 def gather(features: Features, event_rows: Rows) -> Batch:
-    """Collect B events, each of their U histories once, as copies in memory.
+    """Collect B events, each of their U histories and V texts once, as copies in memory.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ def gather(features: Features, event_rows: Rows) -> Batch:
         Positions in ``features.events``, in any order; the batch keeps it.
     """
     histories, user_row = np.unique(_history(features)[event_rows], return_inverse=True)
+    texts, text_row = np.unique(features.text_row[event_rows], return_inverse=True)
     return Batch(
         aggregates=features.aggregates[histories],
         sequence=features.sequence[histories],
@@ -46,6 +47,9 @@ def gather(features: Features, event_rows: Rows) -> Batch:
         categorical=features.categorical[event_rows],
         continuous=features.continuous[event_rows],
         labels=features.labels[event_rows],
+        wide=features.wide[event_rows],
+        tokens=features.tokens[texts],
+        text_row=text_row.astype(np.int64, copy=False),
     )
 
 

@@ -7,9 +7,8 @@ A missing value is the train mean, which is 0 once standardized.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,9 @@ from numpy.typing import NDArray
 
 from models.base import NUM_CATEGORIES, NUM_TYPES
 from suite.aggregates import CHANNELS, NUM_STEPS, aggregates
-from suite.datasets.base import WINDOWS, Tables
-
-CONTINUOUS = (
-    "hour_sin",
-    "hour_cos",
-    "device",
-    "log_hours_since_publication",
-    "premium",
-    "log_body_length",
-    "log_title_length",
-    "log_subtitle_length",
-)
-"""In the order of ``Batch.continuous``."""
+from suite.context import CONTINUOUS, in_context
+from suite.datasets.base import WINDOWS, Tables, WideFeature
+from suite.texts import texts
 
 Statistics = dict[str, list[Any]]
 
@@ -60,8 +49,18 @@ class Features:
         Standardized ``CONTINUOUS``, sine and cosine too.
     labels : (E, L)
         0 or 1, in the order of ``label_names``.
+    wide : (E, F)
+        Features that the dataset computed itself, in raw units, NaN where unknown.
+    tokens : (V, T)
+        Token ids of the V distinct texts of the events' items, at most 64 each, 0 as padding; a
+        text that is longer keeps its closing token. An item without a text has a row of padding;
+        without any text there is one row and T is 0.
+    text_row : (E,)
+        Row of the event's text in ``tokens``.
     label_names
         ``engaged`` first.
+    wide_features
+        What the columns of ``wide`` are.
     dropped, filled
         Rows that the dataset left out, and kept with an assumed value, by reason.
     statistics
@@ -75,7 +74,11 @@ class Features:
     categorical: NDArray[np.int64]
     continuous: NDArray[np.float32]
     labels: NDArray[np.float32]
+    wide: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    text_row: NDArray[np.int64]
     label_names: tuple[str, ...]
+    wide_features: tuple[WideFeature, ...]
     dropped: dict[str, int]
     filled: dict[str, int]
     statistics: Statistics
@@ -87,6 +90,7 @@ class Features:
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
         meta = {name: getattr(self, name) for name in _META}
+        meta["wide_features"] = [asdict(feature) for feature in self.wide_features]
         (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
     @classmethod
@@ -98,10 +102,21 @@ class Features:
         }
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         meta["label_names"] = tuple(meta["label_names"])
+        meta["wide_features"] = tuple(WideFeature(**known) for known in meta["wide_features"])
         return cls(events=pl.read_parquet(folder / "events.parquet"), **arrays, **meta)
 
 
-_ARRAYS = ("aggregates", "sequence", "mask", "categorical", "continuous", "labels")
+_ARRAYS = (
+    "aggregates",
+    "sequence",
+    "mask",
+    "categorical",
+    "continuous",
+    "labels",
+    "wide",
+    "tokens",
+    "text_row",
+)
 _META = ("label_names", "dropped", "filled", "statistics")
 
 
@@ -132,18 +147,27 @@ def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Feature
     described = aggregates(
         histories.lazy(), tables.items, starts=tables.starts, time_zone=time_zone
     ).collect(engine="streaming")
-    context = _context(events, tables.items, time_zone)
+    context = in_context(events, tables.items, time_zone)
     fitted = histories.select(fitting).to_series()
+    wide = _wide(events, tables)
     statistics = _fit(
-        described.filter(fitted), _last_steps(histories.filter(fitted)), context.filter(fitting)
+        described.filter(fitted),
+        _last_steps(histories.filter(fitted)),
+        context.filter(fitting),
+        wide.filter(events.select(fitting).to_series()),
     )
+    tokens, text_row = texts(events, tables.items)
     return Features(
         events.drop("device"),
         *_encoded(described, histories, statistics),
         categorical=_categorical(context, statistics),
         continuous=_standardized("continuous", context.select(CONTINUOUS), statistics),
         labels=events.select(pl.col(label_names).cast(pl.Float32)).to_numpy(order="c"),
+        wide=wide.to_numpy(order="c").reshape(len(events), wide.width),
+        tokens=tokens,
+        text_row=text_row,
         label_names=label_names,
+        wide_features=tables.wide_features,
         dropped=dict(tables.dropped),
         filled=dict(tables.filled),
         statistics=statistics,
@@ -263,31 +287,16 @@ def _last_steps(histories: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _context(events: pl.DataFrame, items: pl.LazyFrame, time_zone: str) -> pl.DataFrame:
-    """``CONTINUOUS`` in raw units, nulls where unknown, and category and type by name."""
-    local = pl.col("time").dt.convert_time_zone(time_zone).dt
-    angle = (local.hour() + local.minute() / 60) * (math.tau / 24)
-    hours = (pl.col("time") - pl.col("published")).dt.total_seconds() / 3600
-    lengths = ("body_length", "title_length", "subtitle_length")
-    values = (
-        angle.sin(),
-        angle.cos(),
-        pl.col("device").fill_null(0),
-        hours.clip(0).log1p(),
-        pl.col("premium"),
-        *(pl.col(length).log1p() for length in lengths),
-    )
+def _wide(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Columns of the wide features, a row per event; no column where there are none."""
+    if tables.wide is None:
+        return pl.DataFrame(height=events.height)
     return (
         events.lazy()
-        .join(items, on="item_id", how="left", maintain_order="left")
-        .select(
-            "window",
-            "trained",
-            "category",
-            "item_type",
-            *(v.cast(pl.Float64).alias(name) for name, v in zip(CONTINUOUS, values, strict=True)),
-        )
-        .collect()
+        .select("event_id")
+        .join(tables.wide, on="event_id", how="left", maintain_order="left")
+        .select(feature.name for feature in tables.wide_features)
+        .collect(engine="streaming")
     )
 
 
@@ -302,17 +311,23 @@ def _encoded(
     return _standardized("aggregates", described, statistics), sequence, mask
 
 
-def _fit(described: pl.DataFrame, steps: pl.DataFrame, context: pl.DataFrame) -> Statistics:
+def _fit(
+    described: pl.DataFrame, steps: pl.DataFrame, context: pl.DataFrame, wide: pl.DataFrame
+) -> Statistics:
     groups = {
         "aggregates": described,
         "sequence": steps,
         "continuous": context.select(CONTINUOUS),
+        "wide": wide,
     }
     statistics: Statistics = {
         "categories": _most_frequent(context["category"], NUM_CATEGORIES - 1),
         "item_types": _most_frequent(context["item_type"], NUM_TYPES - 1),
     }
     for name, group in groups.items():
+        if not group.width:
+            statistics |= {f"{name}_mean": [], f"{name}_std": []}
+            continue
         # In one chunk: how many there are depends on the threads, and so would the last bit.
         values = group.rechunk()
         # A column of equal values would else be divided by its rounding error.

@@ -64,7 +64,8 @@ def half(features: Features, *, dataset: Part, side: Side) -> Features:
     Returns
     -------
     Features
-        Events of the users and windows with at least 5 clicks on both sides.
+        Events of the users and windows with at least 5 clicks on both sides. Their wide features
+        stay as they are: those describe engagements, not the history that is halved.
     """
     source: Dataset = registry.create("datasets", dataset.name, dataset.parameters)
     tables = read(source)
@@ -117,4 +118,6 @@ def half(features: Features, *, dataset: Part, side: Side) -> Features:
         categorical=features.categorical[position],
         continuous=features.continuous[position],
         labels=features.labels[position],
+        wide=features.wide[position],
+        text_row=features.text_row[position],
     )

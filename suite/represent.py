@@ -26,6 +26,9 @@ EVENTS_PER_CHUNK = 4_096
 PCA_DIMENSIONS = 64
 """As many as the torch models release."""
 
+READER, CONTENT = ("reader", "reader_creator"), ("content", "creator")
+"""Groups of wide features that tell of the user, and of what the user was shown."""
+
 
 @dataclass(frozen=True)
 class Representation:
@@ -84,10 +87,12 @@ def represent(
         Which model, and so which inputs ``raw`` and ``context_only`` consist of.
     release
         ``model``: what the model's ``represent`` gives. ``raw``: its scaled user-side inputs,
-        aggregates and the flattened sequence with zeros as padding. ``context_only``: its item
-        and context inputs, categories as indicators. ``random_net``: what the model gives with its
+        aggregates, the flattened sequence with zeros as padding, and the wide features about the
+        reader, 0 where unknown. ``context_only``: its item and context inputs, categories as
+        indicators, and the wide features about item and creator; texts are left out, as token ids
+        are no vectors. ``random_net``: what the model gives with its
         untrained weights, all 0 for a model that has none. ``pca``: ``raw`` in 64 dimensions, the
-        axes fitted on trained users' train histories.
+        axes fitted on trained users' train histories, or events where there are wide features.
     seed
         Of the untrained weights; no other release needs one.
 
@@ -99,15 +104,15 @@ def represent(
     built: Model = registry.create("models", model.name, model.parameters)
     rows = np.arange(len(features.events))
     if release == "raw":
-        vector = _user_side(built, features)[history_rows(features)]
+        vector = _user_side(built, features)
     elif release == "pca":
-        vector = _principal(_user_side(built, features), features)[history_rows(features)]
+        vector = _principal(_user_side(built, features), built, features)
     elif release == "context_only":
         vector = _event_side(built, features)
     else:
         if release == "random_net":
             assert seed is not None
-            state = build(model, seed).state()
+            state = build(model, seed, features).state()
         else:
             assert fitted is not None
             state = fitted.state
@@ -143,16 +148,23 @@ def history_rows(features: Features) -> NDArray[np.int64]:
 
 
 def _user_side(model: Model, features: Features) -> NDArray[np.float32]:
-    """Concatenate the inputs of each history, ``(R, d)``."""
+    """Concatenate the inputs about each event's user, ``(E, d)``."""
     inputs = [features.aggregates[:, : model.num_aggregates]]
     if model.uses_sequence:
         steps = np.where(features.mask[:, :, None], features.sequence, 0)
         inputs.append(steps.reshape(len(steps), -1))
-    return np.concatenate(inputs, axis=1, dtype=np.float32)
+    of_history = np.concatenate(inputs, axis=1, dtype=np.float32)[history_rows(features)]
+    return np.concatenate([of_history, _wide(model, features, READER)], axis=1)
 
 
-def _principal(inputs: NDArray[np.float32], features: Features) -> NDArray[np.float32]:
-    fitted_on = np.unique(history_rows(features)[batches.rows(features, "train", trained=True)])
+def _principal(
+    inputs: NDArray[np.float32], model: Model, features: Features
+) -> NDArray[np.float32]:
+    fitted_on = batches.rows(features, "train", trained=True)
+    if not _wide(model, features, READER).shape[1]:
+        # Every event of a history has the same inputs: an active user must not count for more.
+        _, first = np.unique(history_rows(features)[fitted_on], return_index=True)
+        fitted_on = fitted_on[first]
     axes = PCA(min(PCA_DIMENSIONS, *inputs[fitted_on].shape), svd_solver="full")
     principal: NDArray[np.float32] = axes.fit(inputs[fitted_on]).transform(inputs)
     return principal.astype(np.float32)
@@ -162,4 +174,17 @@ def _event_side(model: Model, features: Features) -> NDArray[np.float32]:
     category = np.eye(NUM_CATEGORIES, dtype=np.float32)[features.categorical[:, 0]]
     item_type = np.eye(NUM_TYPES, dtype=np.float32)[features.categorical[:, 1]]
     continuous = features.continuous[:, : model.num_continuous]
-    return np.concatenate([category, item_type, continuous], axis=1)
+    wide = _wide(model, features, CONTENT)
+    return np.concatenate([category, item_type, continuous, wide], axis=1)
+
+
+def _wide(model: Model, features: Features, groups: tuple[str, ...]) -> NDArray[np.float32]:
+    """Standardized wide features of some groups, 0 where unknown, ``(E, f)``."""
+    of_groups = [feature.group in groups for feature in features.wide_features]
+    chosen = np.flatnonzero(of_groups) if model.uses_wide else np.zeros(0, np.int64)
+    mean, std = (
+        np.array(features.statistics[f"wide_{name}"], np.float32)[chosen]
+        for name in ("mean", "std")
+    )
+    scaled: NDArray[np.float32] = (features.wide[:, chosen] - mean) / std
+    return np.nan_to_num(scaled)

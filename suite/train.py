@@ -35,6 +35,10 @@ KIND = "ray.io/accelerator-type"
 """Label by which Ray tells what GPU a node has."""
 
 
+MOST_ADAPTED_TO = 200_000
+"""Train events, evenly spread, that a model is adapted to: enough for scales of columns."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A fitted model as plain arrays.
@@ -118,7 +122,7 @@ def fit(
     ValueError
         Training diverged, or the accelerator cannot compute in the precision.
     """
-    built = build(model, seed)
+    built = build(model, seed, features)
     with _threads(compute.cpus_per_worker):
         if isinstance(built, Network):
             config = {"features": features, "model": model, "training": training, "seed": seed}
@@ -223,7 +227,7 @@ def train_loop_per_worker(config: dict[str, Any]) -> str | None:
             config["report"](row)
         ray.train.report(row)
 
-    network = build(config["model"], config["seed"])
+    network = build(config["model"], config["seed"], features)
     assert isinstance(network, Network)
     try:
         train(
@@ -306,10 +310,13 @@ def _device(accelerator: str) -> str:
     return str(ray.train.torch.get_device()) if accelerator == "cuda" else accelerator
 
 
-def build(model: Part, seed: int) -> Model:
-    """Make a model whose first weights come from the seed."""
+def build(model: Part, seed: int, features: Features | None = None) -> Model:
+    """Make a model whose first weights come from the seed, and adapt it to the data if given."""
     torch.manual_seed(seed)
     built: Model = registry.create("models", model.name, model.parameters)
+    if features is not None:
+        rows = batches.rows(features, "train", trained=True)
+        built.adapt(batches.gather(features, rows[:: -(-len(rows) // MOST_ADAPTED_TO)]))
     return built
 
 

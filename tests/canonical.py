@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Tables
+from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Tables, WideFeature
 
 COPENHAGEN = "Europe/Copenhagen"
 STARTS = {
@@ -106,3 +107,29 @@ def world(seed: int, users: int = 40, num_items: int = 80) -> Tables:
         for i in range(num_items)
     ]
     return tables(events, histories, items)
+
+
+WIDE = (
+    WideFeature("length", "content", "characters", "text"),
+    WideFeature("followers", "creator", "count", "creator"),
+    WideFeature("following", "reader", "count", "reader"),
+    WideFeature("joint", "reader_creator", "count", "past"),
+)
+
+
+def wide_world(seed: int, **sizes: int) -> Tables:
+    """``world`` with four wide features, a tenth unknown, and an item's text in five tokens."""
+    rng = np.random.default_rng(seed)
+    found = world(seed, **sizes)
+    ids = found.events.select("event_id").collect()
+    values = rng.lognormal(3, 2, size=(len(ids), len(WIDE))).astype(np.float32)
+    columns = {
+        feature.name: pl.Series(column).set(pl.Series(rng.random(len(ids)) < 0.1), None)
+        for feature, column in zip(WIDE, values.T, strict=True)
+    }
+    wide = ids.with_columns(**columns).sample(fraction=1, shuffle=True, seed=seed)
+    tokens = pl.concat_list(
+        pl.lit(101), 1000 + pl.col("item_id") % 7, 2000 + pl.col("item_id") % 3, pl.lit(102)
+    )
+    items = found.items.with_columns(tokens=tokens.cast(pl.List(pl.Int32)))
+    return replace(found, items=items, wide=wide.lazy(), wide_features=WIDE)

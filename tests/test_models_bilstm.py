@@ -145,6 +145,9 @@ def test_events_of_users_without_any_history_get_finite_outputs():
         categorical=np.zeros((4, 2), np.int64),
         continuous=np.zeros((4, 8), np.float32),
         labels=np.zeros((4, 1), np.float32),
+        wide=np.zeros((4, 0), np.float32),
+        tokens=np.zeros((1, 0), np.int32),
+        text_row=np.zeros(4, np.int64),
     )
     model = Bilstm()
 

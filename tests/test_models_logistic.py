@@ -20,6 +20,9 @@ def random_batch(users=60, events=900, seed=0):
         categorical=rng.integers(0, (20, 5), size=(events, 2)),
         continuous=rng.normal(size=(events, 8)).astype(np.float32),
         labels=np.zeros((events, 1), np.float32),
+        wide=np.zeros((events, 0), np.float32),
+        tokens=np.zeros((1, 0), np.int32),
+        text_row=np.zeros(events, np.int64),
     )
     engaged = rng.random(events) < probability(batch)
     return replace(batch, labels=engaged[:, None].astype(np.float32))

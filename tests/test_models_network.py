@@ -33,6 +33,9 @@ def random_batch(users=5, events=23, seed=0):
         categorical=rng.integers(0, (32, 16), size=(events, 2)),
         continuous=rng.normal(size=(events, 8)).astype(np.float32),
         labels=rng.integers(0, 2, size=(events, 1)).astype(np.float32),
+        wide=np.zeros((events, 0), np.float32),
+        tokens=np.zeros((1, 0), np.int32),
+        text_row=np.zeros(events, np.int64),
     )
 
 

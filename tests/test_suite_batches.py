@@ -43,7 +43,11 @@ def world(counts: NDArray[np.int64], trained: NDArray[np.bool_] | None = None) -
         categorical=numbered(num_events, 2).astype(np.int64),
         continuous=numbered(num_events, 8),
         labels=numbered(num_events, 1),
+        wide=numbered(num_events, 3),
+        tokens=numbered(num_events // 2 + 1, 4).astype(np.int32),
+        text_row=np.arange(num_events) // 2,
         label_names=("engaged",),
+        wide_features=(),
         dropped={},
         filled={},
         statistics={},
@@ -158,15 +162,24 @@ def test_gather_stores_a_history_once_and_keeps_the_order_of_the_events() -> Non
     assert len(batch.aggregates) == len(batch.sequence) == len(batch.mask) == 4
     np.testing.assert_array_equal(batch.aggregates[batch.user_row, 0], expected)
     np.testing.assert_array_equal(batch.sequence[batch.user_row, 7, 1], expected)
-    for array in (batch.categorical, batch.continuous, batch.labels):
+    for array in (batch.categorical, batch.continuous, batch.labels, batch.wide):
         np.testing.assert_array_equal(array[:, 0], event_rows)
+
+
+def test_gather_stores_a_text_once_and_keeps_the_order_of_the_events() -> None:
+    features = world(np.array([2, 3, 1]))
+    event_rows = np.array([5, 0, 4, 3, 1, 6])
+    batch = gather(features, event_rows)
+    assert len(batch.tokens) == 4
+    assert batch.tokens.dtype == np.int32
+    np.testing.assert_array_equal(batch.tokens[batch.text_row, 3], event_rows // 2)
 
 
 def test_gather_copies_plain_arrays_out_of_a_mapped_file(tmp_path: Path) -> None:
     world(np.array([2, 3, 1])).save(tmp_path)
     features = Features.load(tmp_path)
     batch = gather(features, np.arange(4))
-    for name in ("aggregates", "sequence", "mask", "categorical", "continuous", "labels"):
+    for name in ("aggregates", "sequence", "mask", "categorical", "labels", "wide", "tokens"):
         array = getattr(batch, name)
         assert type(array) is np.ndarray
         assert array.flags.c_contiguous

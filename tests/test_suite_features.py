@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 
 from suite.datasets.base import WINDOWS, Tables
 from suite.features import CONTINUOUS, Features, encode_histories, features, held_out
-from tests.canonical import COPENHAGEN, STARTS, event, history, item, tables, world
+from tests.canonical import (
+    COPENHAGEN,
+    STARTS,
+    WIDE,
+    event,
+    history,
+    item,
+    tables,
+    wide_world,
+    world,
+)
 
 
 def test_sequence_holds_the_last_50_steps_from_the_left_with_nulls_as_zero() -> None:
@@ -293,3 +303,37 @@ def test_a_table_without_the_engaged_column_is_refused() -> None:
     without = replace(given, events=given.events.rename({"engaged": "like"}))
     with pytest.raises(ValueError, match=r"column engaged is missing.*\['like'\]"):
         features(without, time_zone="UTC", holdout_users=0)
+
+
+def test_wide_features_are_raw_and_their_moments_are_those_of_the_trained_users() -> None:
+    given = wide_world(0)
+    made = features(given, time_zone=COPENHAGEN, holdout_users=0.3)
+    assert given.wide is not None
+    table = {row[0]: row[1:] for row in given.wide.collect().iter_rows()}
+    expected = np.array([table[e] for e in made.events["event_id"]], dtype=np.float32)
+    np.testing.assert_array_equal(made.wide, expected)
+    assert 0.05 < np.isnan(made.wide).mean() < 0.15
+    chosen = (made.events["window"] == "train") & made.events["trained"]
+    fitted_on = made.wide[chosen.to_numpy()].astype(np.float64)
+    assert made.wide_features == WIDE
+    for name, moment in (("mean", np.nanmean), ("std", np.nanstd)):
+        np.testing.assert_allclose(
+            made.statistics[f"wide_{name}"], moment(fitted_on, axis=0), rtol=1e-5
+        )
+
+
+def test_wide_features_and_texts_come_back_from_disk(tmp_path: Path) -> None:
+    made = features(wide_world(1), time_zone="UTC", holdout_users=0)
+    made.save(tmp_path)
+    again = Features.load(tmp_path)
+    for name in ("wide", "tokens", "text_row"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(made, name))
+    assert again.wide_features == WIDE
+    assert made.tokens.shape[1] == 4
+
+
+def test_without_wide_features_and_texts_their_arrays_are_empty() -> None:
+    made = features(world(0), time_zone="UTC", holdout_users=0)
+    assert made.wide.shape == (len(made.events), 0)
+    assert made.tokens.shape == (1, 0)
+    assert not made.text_row.any()

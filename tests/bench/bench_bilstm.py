@@ -35,6 +35,9 @@ def random_batch(rng):
         categorical=rng.integers(0, (32, 16), size=(num_events, 2)),
         continuous=rng.normal(size=(num_events, 8)).astype(np.float32),
         labels=rng.integers(0, 2, size=(num_events, 1)).astype(np.float32),
+        wide=np.zeros((num_events, 0), np.float32),
+        tokens=np.zeros((1, 0), np.int32),
+        text_row=np.zeros(num_events, np.int64),
     )
 
 
