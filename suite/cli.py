@@ -203,10 +203,13 @@ def check(
 
 @data.command(
     "simulate",
-    epilog="Example: latentprint data simulate ebnerd /tmp/world --users 2000 --seed 0",
+    epilog="Examples: latentprint data simulate ebnerd /tmp/world --users 2000 --seed 0 | "
+    "latentprint data simulate recsys2021 /tmp/log --users 2000 --history-days 5",
 )
 def simulate(
-    name: Annotated[Literal["ebnerd"], typer.Argument(help="Whose file format is written.")],
+    name: Annotated[
+        Literal["ebnerd", "recsys2021"], typer.Argument(help="Whose file format is written.")
+    ],
     directory: Annotated[Path, typer.Argument(help="New or empty folder.")],
     users: Annotated[int, typer.Option(min=1, help="Users.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
@@ -214,37 +217,46 @@ def simulate(
         float, typer.Option(min=0, max=1, help="How individual users are; 0: all alike.")
     ] = 0.5,
     drift: Annotated[
-        float, typer.Option(min=0, max=1, help="How much they change between windows.")
+        float, typer.Option(min=0, max=1, help="How much they change between windows or days.")
     ] = 0.1,
     history_days: Annotated[
-        int, typer.Option(min=1, help="21 shares 14 days between windows; 7 shares none.")
-    ] = 21,
+        int | None,
+        typer.Option(
+            min=1,
+            help="ebnerd (default 21): 21 shares 14 days between windows, 7 shares none. "
+            "recsys2021 (default 5): days of the log before its last two.",
+        ),
+    ] = None,
 ) -> None:
     """Write a synthetic world in a dataset's exact files and dtypes."""
     from suite import commands
 
-    write = {"ebnerd": commands.simulate_ebnerd}[name]
-    write(
-        directory,
-        users=users,
-        seed=seed,
-        identity=identity,
-        drift=drift,
-        history_days=history_days,
-    )
+    given = {} if history_days is None else {"history_days": history_days}
+    write = {"ebnerd": commands.simulate_ebnerd, "recsys2021": commands.simulate_recsys2021}[name]
+    write(directory, users=users, seed=seed, identity=identity, drift=drift, **given)
 
 
-@app.command("list", epilog="Example: latentprint list models")
+@app.command(
+    "list", epilog="Examples: latentprint list models | latentprint list features recsys2021"
+)
 def list_(
     kind: Annotated[
-        Literal["models", "attacks", "defenses", "datasets", "protocols", "suites"],
+        Literal["models", "attacks", "defenses", "datasets", "protocols", "suites", "features"],
         typer.Argument(help="What to list."),
     ],
+    dataset: Annotated[
+        str | None, typer.Argument(help="Of features: the dataset that has them.")
+    ] = None,
 ) -> None:
-    """List the parts that a suite file can name, with their parameters."""
+    """List the parts that a suite file can name, or the wide features of a dataset."""
     from suite import commands
 
-    commands.list_parts(kind)
+    if (kind == "features") != (dataset is not None):
+        raise ValueError("list: a dataset is named after features, and only there")
+    if dataset is None:
+        commands.list_parts(kind)
+    else:
+        commands.list_features(dataset)
 
 
 @app.command()

@@ -142,6 +142,34 @@ def simulate_ebnerd(directory: Path, **world: Any) -> None:
     Console().print(simulate(directory, **world))
 
 
+def simulate_recsys2021(directory: Path, **world: Any) -> None:
+    """Write a synthetic log in the RecSys Challenge 2021's files and print what is in it."""
+    from suite.datasets.simulate_recsys2021 import simulate
+
+    Console().print(simulate(directory, **world))
+
+
+def list_features(name: str) -> None:
+    """Print the wide features of a dataset, and how many each group has.
+
+    Raises
+    ------
+    ValueError
+        If there is no such dataset, or it has no wide features.
+    """
+    features = registry.part("datasets", name).wide_features
+    if not features:
+        raise ValueError(f"datasets: {name} has no wide features")
+    table = Table("name", "group", "unit", "source")
+    for feature in features:
+        table.add_row(feature.name, feature.group, feature.unit, feature.source)
+    console = Console()
+    console.print(table)
+    counts = Counter(feature.group for feature in features)
+    groups = ", ".join(f"{count} {group}" for group, count in counts.items())
+    console.print(f"{len(features)} features: {groups}")
+
+
 def list_parts(kind: str) -> None:
     """Print the parts of a kind with the first line of their docstring and their parameters."""
     console = Console()

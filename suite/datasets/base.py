@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
 
@@ -124,7 +124,10 @@ class Dataset(ABC):
     """An engagement log in its native files.
 
     A subclass is a frozen dataclass; its keyword-only fields are its schema in the suite file.
+    ``wide_features`` is what ``widened`` adds.
     """
+
+    wide_features: ClassVar[tuple[WideFeature, ...]] = ()
 
     @property
     def synthetic(self) -> bool:
