@@ -129,6 +129,15 @@ class Estimator(Model):
     model the probability of engagement is sigmoid(logit - ln w).
     """
 
+    shares: ClassVar[bool] = False
+    """Whether several workers can fit it together, each from some of the events."""
+
+    finetunes: ClassVar[bool] = False
+    """Whether ``finetune`` does anything."""
+
+    def finetune(self, recent: Batch, rng: np.random.Generator) -> None:
+        """Go on from what was learned with events that came later."""
+
     @abstractmethod
     def fit(self, train: Batch, validation: Batch, rng: np.random.Generator) -> None:
         """Learn from ``train``.

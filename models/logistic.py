@@ -1,6 +1,6 @@
 """Logistic regression, the linear baseline.
 
-Shape letters: B events, F = 83 input columns.
+Shape letters: B events, F input columns (83 and the wide features), L labels.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from models.base import NUM_CATEGORIES, NUM_TYPES, Batch, Estimator
+from models.base import Batch, Estimator
+from models.columns import NUM_COLUMNS, columns
 
 
 class Logistic(Estimator):
     """Logistic regression on 27 aggregates, one-hot category and type, and 8 continuous columns.
 
-    The released vector is each standardized input times its coefficient, ``(B, 83)``: what every
-    column adds to the logit. The logit is its sum plus the intercept.
+    Wide features follow where the data has them, and there is a regression for every label. The
+    released vector is each standardized input times its coefficient for ``engaged``, ``(B, F)``:
+    what every column adds to the logit. The logit is its sum plus the intercept.
 
     Parameters
     ----------
@@ -26,6 +28,7 @@ class Logistic(Estimator):
         Inverse of the L2 penalty, above 0: scikit-learn's ``C``.
     """
 
+    uses_wide = True
     space: ClassVar[dict[str, tuple[Any, ...]]] = {"c": ("log_uniform", 1e-4, 1e2)}
 
     def __init__(self, *, c: float = 1.0) -> None:
@@ -33,42 +36,32 @@ class Logistic(Estimator):
             msg = f"logistic: c must be above 0, got {c}"
             raise ValueError(msg)
         self.c = c
-        num_inputs = self.num_aggregates + NUM_CATEGORIES + NUM_TYPES + self.num_continuous
-        self.mean = np.zeros(num_inputs)
-        self.scale = np.ones(num_inputs)
-        self.coefficient = np.zeros(num_inputs)
-        self.intercept = np.zeros(1)
+        self._resize(NUM_COLUMNS, 1)
 
     def fit(self, train: Batch, validation: Batch, rng: np.random.Generator) -> None:
-        """Minimize the weighted log loss of label 0; neither ``validation`` nor ``rng`` is used."""
-        engaged = train.labels[:, 0] > 0.5
-        positives = np.count_nonzero(engaged)
-        if positives in (0, len(engaged)):
-            msg = f"logistic: train labels must be of both classes, got {positives} positives"
-            raise ValueError(msg + f" of {len(engaged)}")
-        inputs = _inputs(train)
-        self.mean = inputs.mean(axis=0)
-        spread = inputs.std(axis=0)
+        """Minimize each label's weighted log loss; neither ``validation`` nor ``rng`` is used."""
+        inputs = columns(train).astype(np.float64)
+        self._resize(inputs.shape[1], train.labels.shape[1])
+        known = ~np.isnan(inputs)
+        self.mean = np.where(known, inputs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        filled = np.where(known, inputs, self.mean)
+        spread = filled.std(axis=0)
         # A column that is constant in train says nothing; its coefficient stays 0.
         self.scale = np.where(spread > 0, spread, 1.0)
-        regression = LogisticRegression(
-            C=self.c,
-            solver="lbfgs",
-            max_iter=1000,
-            class_weight={False: 1.0, True: (len(engaged) - positives) / positives},
-        )
-        regression.fit((inputs - self.mean) / self.scale, engaged)
-        self.coefficient = regression.coef_[0]
-        self.intercept = regression.intercept_
+        standardized = (filled - self.mean) / self.scale
+        for label, values in enumerate(train.labels.T > 0.5):
+            regression = self._regression(values).fit(standardized, values)
+            self.coefficient[label] = regression.coef_[0]
+            self.intercept[label] = regression.intercept_[0]
 
     def score(self, batch: Batch) -> NDArray[np.float32]:
-        """Logit of ``engaged``, ``(B, 1)``."""
-        logits: NDArray[np.float64] = self._contributions(batch).sum(axis=1, keepdims=True)
+        """Logits of the labels, ``(B, L)``."""
+        logits: NDArray[np.float64] = self._standardized(batch) @ self.coefficient.T
         return (logits + self.intercept).astype(np.float32)
 
     def represent(self, batch: Batch) -> NDArray[np.float32]:
-        """Standardized inputs times coefficients, ``(B, 83)``."""
-        return self._contributions(batch).astype(np.float32)
+        """Standardized inputs times the coefficients for ``engaged``, ``(B, F)``."""
+        return (self._standardized(batch) * self.coefficient[0]).astype(np.float32)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Mean and scale of the inputs, coefficients and intercept."""
@@ -85,8 +78,9 @@ class Logistic(Estimator):
         Raises
         ------
         ValueError
-            A name or a shape is not this model's.
+            A name is not this model's, or shapes do not agree.
         """
+        self._resize(len(state.get("scale", ())), len(state.get("intercept", ())))
         expected = {name: value.shape for name, value in self.state().items()}
         found = {name: value.shape for name, value in state.items()}
         if found != expected:
@@ -97,23 +91,25 @@ class Logistic(Estimator):
 
     @property
     def num_parameters(self) -> int:
-        """Coefficients and intercept."""
-        return self.coefficient.size + 1
+        """Coefficients and intercepts."""
+        return self.coefficient.size + self.intercept.size
 
-    def _contributions(self, batch: Batch) -> NDArray[np.float64]:
-        return (_inputs(batch) - self.mean) / self.scale * self.coefficient
+    def _resize(self, num_inputs: int, num_labels: int) -> None:
+        self.num_labels = num_labels
+        self.mean = np.zeros(num_inputs)
+        self.scale = np.ones(num_inputs)
+        self.coefficient = np.zeros((num_labels, num_inputs))
+        self.intercept = np.zeros(num_labels)
 
+    def _regression(self, values: NDArray[np.bool_]) -> LogisticRegression:
+        positives = np.count_nonzero(values)
+        if positives in (0, len(values)):
+            msg = f"logistic: train labels must be of both classes, got {positives} positives"
+            raise ValueError(msg + f" of {len(values)}")
+        weights = {False: 1.0, True: (len(values) - positives) / positives}
+        return LogisticRegression(C=self.c, solver="lbfgs", max_iter=1000, class_weight=weights)
 
-def _inputs(batch: Batch) -> NDArray[np.float64]:
-    """Lay aggregates, one-hot category and type, and continuous columns side by side."""
-    category, item_type = batch.categorical.T
-    return np.concatenate(
-        [
-            batch.aggregates[batch.user_row],
-            np.eye(NUM_CATEGORIES)[category],
-            np.eye(NUM_TYPES)[item_type],
-            batch.continuous,
-        ],
-        axis=1,
-        dtype=np.float64,
-    )
+    def _standardized(self, batch: Batch) -> NDArray[np.float64]:
+        """Scale the inputs, ``(B, F)``; what is unknown lies at the mean."""
+        scaled: NDArray[np.float64] = (columns(batch) - self.mean) / self.scale
+        return np.nan_to_num(scaled, nan=0.0)

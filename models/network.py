@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -64,9 +64,33 @@ class Network(Model, nn.Module):
     engagement is sigmoid(logit - ln w).
     """
 
+    pretrains: ClassVar[bool] = False
+    """Whether ``pretrain`` does anything."""
+
+    def pretrain(
+        self, train: Batch, validation: Batch, rng: np.random.Generator
+    ) -> dict[str, float]:
+        """Learn from the data, but not from its labels, before training; return what to report.
+
+        Parameters
+        ----------
+        train, validation
+            Samples of the events that training learns from and is judged by.
+        rng
+            Source of all randomness.
+        """
+        return {}
+
     @abstractmethod
     def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
-        """Representation ``(B, D)`` and logits ``(B, num_labels)``."""
+        """Representation ``(B, D)`` and logits ``(B, num_labels)``.
+
+        While it trains, logits may have an axis more in front: each entry of it has its own loss.
+        """
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Group the parameters by the peak of their learning rate: ``params`` and ``max_lr``."""
+        return [{"params": list(self.parameters()), "max_lr": learning_rate}]
 
     def score(self, batch: Batch) -> NDArray[np.float32]:
         """Logits of the labels, ``(B, num_labels)``."""

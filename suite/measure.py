@@ -17,9 +17,9 @@ from attacks.ranking import Ranks
 from attacks.risk import decile, user_risk
 from suite import metrics
 from suite.attack import Outcome
+from suite.fitted import Fitted
 from suite.leaderboard import Row
 from suite.results import Measures
-from suite.train import Fitted
 
 FPIRS = (0.001, 0.01, 0.1)
 

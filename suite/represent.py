@@ -17,8 +17,9 @@ from models.base import NUM_CATEGORIES, NUM_TYPES, Model
 from models.network import Network
 from suite import batches, registry, shards
 from suite.features import Features
+from suite.fitted import Fitted
 from suite.spec import Part, Release
-from suite.train import Fitted, build
+from suite.train import build
 
 EVENTS_PER_SHARD = 32_768
 EVENTS_PER_CHUNK = 4_096

@@ -11,7 +11,7 @@ from typing import Any
 STEPS = {
     "features": ("suite.prepare:prepare", "suite.features:Features"),
     "half": ("suite.prepare:half", "suite.features:Features"),
-    "fit": ("suite.train:fit", "suite.train:Fitted"),
+    "fit": ("suite.train:fit", "suite.fitted:Fitted"),
     "represent": ("suite.represent:represent", "suite.represent:Representation"),
     "attack": ("suite.attack:attack", "suite.attack:Outcome"),
     "measure": ("suite.measure:measure", "suite.results:Measures"),

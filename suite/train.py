@@ -6,81 +6,37 @@ that called it: a worker group costs 12-30 s to start on two cores, local mode 0
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import ray.train
 import torch
 from numpy.typing import NDArray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from models.base import Estimator, Model
+from models.base import Batch, Estimator, Model
 from models.network import Network
-from suite import batches, checkpoint, registry
+from suite import batches, checkpoint, registry, scores
 from suite.features import Features
-from suite.loop import DivergedError, Worker, positive_weight, train
+from suite.fitted import Fitted
+from suite.loop import MOST_SCORED, DivergedError, Worker, positive_weight, train
 from suite.spec import Compute, Part, Training
 
 KIND = "ray.io/accelerator-type"
 """Label by which Ray tells what GPU a node has."""
 
 
+CHECKPOINT, PRETRAINED, FINETUNED = "checkpoint.pt", "pretrained.pt", "finetuned.pt"
+"""What a fit leaves in its scratch folder, so that it can go on."""
+
 MOST_ADAPTED_TO = 200_000
 """Train events, evenly spread, that a model is adapted to: enough for scales of columns."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A fitted model as plain arrays.
-
-    Attributes
-    ----------
-    state
-        What the model's ``load_state`` takes.
-    scores
-        ``event_id, user_id, window, engaged, logit`` of all validation and test events.
-    history
-        One row per epoch; empty for models that are not trained in epochs.
-    positive_weight : (L,)
-        w of the loss: the probability is sigmoid(logit - ln w).
-    num_parameters
-        Learned numbers.
-    """
-
-    state: dict[str, NDArray[Any]]
-    scores: pl.DataFrame
-    history: list[dict[str, float]]
-    positive_weight: list[float]
-    num_parameters: int
-
-    def save(self, folder: Path) -> None:
-        """Write state.npz, scores.parquet and fitted.json."""
-        np.savez(folder / "state.npz", **self.state)  # type: ignore[arg-type]
-        self.scores.write_parquet(folder / "scores.parquet")
-        plain = {
-            "history": self.history,
-            "positive_weight": self.positive_weight,
-            "num_parameters": self.num_parameters,
-        }
-        (folder / "fitted.json").write_text(json.dumps(plain))
-
-    @classmethod
-    def load(cls, folder: Path) -> Fitted:
-        """Read what ``save`` wrote; nothing is unpickled."""
-        with np.load(folder / "state.npz", allow_pickle=False) as arrays:
-            state = dict(arrays)
-        plain = json.loads((folder / "fitted.json").read_text())
-        return cls(state=state, scores=pl.read_parquet(folder / "scores.parquet"), **plain)
 
 
 def fit(
@@ -115,7 +71,8 @@ def fit(
     Returns
     -------
     Fitted
-        With the weights of the best epoch.
+        With the weights of the best epoch; what fine-tuning makes of them is only scored, since
+        the validation window must stay unseen by what is attacked and compared.
 
     Raises
     ------
@@ -124,20 +81,55 @@ def fit(
     """
     built = build(model, seed, features)
     with _threads(compute.cpus_per_worker):
+        config = {"features": features, "model": model, "training": training, "seed": seed}
         if isinstance(built, Network):
-            config = {"features": features, "model": model, "training": training, "seed": seed}
+            facts = _pretrained(built, features, seed, f"{scratch}/{PRETRAINED}")
             history = _train(built, config, compute, scratch, report)
         else:
             assert isinstance(built, Estimator)
-            history = _learn(built, features, seed)
-        scores = _scores(built, features, training.batch_size)
+            facts = {}
+            history = _learn(built, config, compute, scratch)
+        state = built.state()
+        size = min(training.batch_size, MOST_SCORED)
+        scored = scores.score(built, features, size)
+        if training.finetune_epochs and _finetuned(built, features, seed, scratch):
+            after = scores.score(built, features, size)
+            scored = scores.with_finetuned(scored, after)
     return Fitted(
-        state=built.state(),
-        scores=scores,
+        state=state,
+        scores=scored,
         history=history,
         positive_weight=positive_weight(features, built.num_labels).tolist(),
         num_parameters=built.num_parameters,
+        facts=facts,
     )
+
+
+def _pretrained(network: Network, features: Features, seed: int, url: str) -> dict[str, float]:
+    """Pretrain a network and leave its weights for the workers; return what it reports."""
+    if not network.pretrains:
+        return {}
+    done = checkpoint.load(url)
+    if done is None:
+        train_events, validation = (_sample(features, w) for w in ("train", "validation"))
+        facts = network.pretrain(train_events, validation, np.random.default_rng(seed))
+        done = {"weights": network.state_dict(), "facts": facts}
+        checkpoint.save(url, done)
+    reported: dict[str, float] = done["facts"]
+    return reported
+
+
+def _finetuned(model: Model, features: Features, seed: int, scratch: str) -> bool:
+    """Go on with the validation window, where the model can."""
+    if isinstance(model, Network):
+        finished = checkpoint.load(f"{scratch}/{FINETUNED}")
+        assert finished is not None
+        model.load_state_dict(finished["best"])
+        return True
+    assert isinstance(model, Estimator)
+    rows = batches.rows(features, "validation", trained=True)
+    model.finetune(batches.gather(features, rows), np.random.default_rng(seed))
+    return model.finetunes
 
 
 def _train(
@@ -148,33 +140,89 @@ def _train(
     report: Callable[[dict[str, float]], None],
 ) -> list[dict[str, float]]:
     """Train on Ray and leave the best epoch's weights in the network; return the epochs."""
-    checkpoint_url = f"{scratch}/checkpoint.pt"
     config = {
         **config,
         "accelerator": accelerator(compute),
         "threads": compute.cpus_per_worker,
         "compile": compute.compile,
-        "checkpoint_url": checkpoint_url,
+        "scratch": scratch,
         "report": report,
     }
     _check_precision(config["training"].precision, config["accelerator"])
     result: Any = _trainer(config, compute, scratch).fit()
     if result.return_value is not None:
         raise ValueError(result.return_value)
-    finished = checkpoint.load(checkpoint_url)
+    finished = checkpoint.load(f"{scratch}/{CHECKPOINT}")
     assert finished is not None
     network.load_state_dict(finished["best"])
     history: list[dict[str, float]] = finished["history"]
     return history
 
 
-def _learn(built: Estimator, features: Features, seed: int) -> list[dict[str, float]]:
-    rows = [batches.rows(features, w, trained=True) for w in ("train", "validation")]
-    train_batch, validation = (batches.gather(features, chosen) for chosen in rows)
+def _learn(
+    built: Estimator, config: dict[str, Any], compute: Compute, scratch: str
+) -> list[dict[str, float]]:
+    """Let an estimator fit itself, on several workers where it can."""
+    features = config["features"]
     start = time.perf_counter()
-    built.fit(train_batch, validation, np.random.default_rng(seed))
+    if built.shares and compute.most_workers > 1:
+        built.load_state(_together(config, compute, scratch))
+    else:
+        share_of_fit(built, features, config["seed"])
     seconds = time.perf_counter() - start
-    return [{"epoch": 1, "examples_per_s": len(rows[0]) / seconds}]
+    num_events = len(batches.rows(features, "train", trained=True))
+    return [{"epoch": 1, "examples_per_s": num_events / seconds}]
+
+
+def share_of_fit(
+    built: Estimator, features: Features, seed: int, rank: int = 0, world_size: int = 1
+) -> None:
+    """Fit to one worker's share of the train events; validation is every worker's own."""
+    train_events, validation = (
+        batches.gather(features, rows)
+        for rows in (
+            batches.rows(features, "train", trained=True)[rank::world_size],
+            batches.rows(features, "validation", trained=True),
+        )
+    )
+    built.fit(train_events, validation, np.random.default_rng(seed))
+
+
+def fit_per_worker(config: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Fit an estimator together with the other workers; Ray Train calls this on each."""
+    torch.set_num_threads(config["threads"])
+    context = ray.train.get_context()
+    built = build(config["model"], config["seed"])
+    assert isinstance(built, Estimator)
+    features = ray.get(config["features"])
+    rank, world_size = context.get_world_rank(), context.get_world_size()
+    share_of_fit(built, features, config["seed"], rank, world_size)
+    return built.state()
+
+
+def _together(config: dict[str, Any], compute: Compute, scratch: str) -> dict[str, NDArray[Any]]:
+    from ray.train.xgboost import XGBoostTrainer
+
+    scaling: dict[str, Any] = {
+        "num_workers": compute.most_workers,
+        "resources_per_worker": {"CPU": compute.cpus_per_worker},
+        "label_selector": compute.node_labels or None,
+    }
+    trainer = XGBoostTrainer(
+        fit_per_worker,  # type: ignore[arg-type]  # Train V2 hands its result back
+        train_loop_config={
+            **config,
+            "features": ray.put(config["features"]),
+            "threads": compute.cpus_per_worker,
+        },
+        scaling_config=ScalingConfig(**scaling),
+        run_config=RunConfig(
+            name="fit", storage_path=scratch, failure_config=FailureConfig(max_failures=3)
+        ),
+    )
+    result: Any = trainer.fit()
+    state: dict[str, NDArray[Any]] = result.return_value
+    return state
 
 
 @contextmanager
@@ -229,19 +277,40 @@ def train_loop_per_worker(config: dict[str, Any]) -> str | None:
 
     network = build(config["model"], config["seed"], features)
     assert isinstance(network, Network)
+    pretrained = checkpoint.load(f"{config['scratch']}/{PRETRAINED}")
+    if pretrained is not None:
+        network.load_state_dict(pretrained["weights"])
     try:
-        train(
+        best = train(
             network,
             features,
             config["training"],
             seed=config["seed"],
             worker=worker,
-            checkpoint_url=config["checkpoint_url"],
+            checkpoint_url=f"{config['scratch']}/{CHECKPOINT}",
             report=report,
         )
+        if config["training"].finetune_epochs:
+            network.load_state_dict(best["best"])
+            train(
+                network,
+                features,
+                _finetuning(config["training"]),
+                seed=config["seed"],
+                worker=worker,
+                checkpoint_url=f"{config['scratch']}/{FINETUNED}",
+                report=ray.train.report,
+                window="validation",
+            )
     except DivergedError as error:
         return str(error)
     return None
+
+
+def _finetuning(training: Training) -> Training:
+    """Schedule over the validation window, without a choice of epoch."""
+    epochs = training.finetune_epochs
+    return training.model_copy(update={"epochs": epochs, "patience": epochs})
 
 
 def _trainer(config: dict[str, Any], compute: Compute, scratch: str) -> TorchTrainer:
@@ -315,23 +384,11 @@ def build(model: Part, seed: int, features: Features | None = None) -> Model:
     torch.manual_seed(seed)
     built: Model = registry.create("models", model.name, model.parameters)
     if features is not None:
-        rows = batches.rows(features, "train", trained=True)
-        built.adapt(batches.gather(features, rows[:: -(-len(rows) // MOST_ADAPTED_TO)]))
+        built.adapt(_sample(features, "train"))
     return built
 
 
-def _scores(model: Model, features: Features, size: int) -> pl.DataFrame:
-    """Logit of label 0 for every validation and test event, held-out users included."""
-    rows = np.concatenate([batches.rows(features, w) for w in ("validation", "test")])
-    logits = np.concatenate(
-        [
-            model.score(batches.gather(features, chunk))[:, 0]
-            for chunk in batches.chunks(features, rows, size=size)
-        ]
-    )
-    ordered = np.concatenate(list(batches.chunks(features, rows, size=size)))
-    return (
-        features.events[ordered]
-        .select("event_id", "user_id", "window", "engaged")
-        .with_columns(logit=pl.Series(logits, dtype=pl.Float32))
-    )
+def _sample(features: Features, window: str) -> Batch:
+    """Events of a window's trained users, evenly spread where they are too many."""
+    rows = batches.rows(features, window, trained=True)
+    return batches.gather(features, rows[:: -(-len(rows) // MOST_ADAPTED_TO) or 1])

@@ -20,11 +20,11 @@ from suite import checkpoint, plan, registry, train
 from suite.attack import Outcome
 from suite.execute import perform
 from suite.features import Features
+from suite.fitted import Fitted
 from suite.plan import Step
 from suite.registry import first_line
 from suite.spec import Part, Suite, Training
 from suite.store import Store
-from suite.train import Fitted
 
 TRAINING = "training."
 """Begins the names of those parameters of a space that belong to the training, not to the model."""
@@ -264,10 +264,11 @@ def adopted(state: dict[str, Any], training: Training) -> dict[str, Any]:
     """Change the settings inside a checkpoint of the training loop.
 
     The optimizer's state has the rates that the one-cycle schedule moves between: its shape stays,
-    its height becomes the new peak.
+    its height becomes the new peak. The first group has that peak, others a fixed share of it.
     """
-    for group in state["optimizer"]["param_groups"]:
-        factor = training.learning_rate / group["max_lr"]
+    groups = state["optimizer"]["param_groups"]
+    factor = training.learning_rate / groups[0]["max_lr"]
+    for group in groups:
         group |= {key: group[key] * factor for key in ("lr", "initial_lr", "max_lr", "min_lr")}
         group["weight_decay"] = training.weight_decay
     return state

@@ -20,12 +20,12 @@ from models.network import Network
 from suite import checkpoint, digest, pipeline, plan, registry, tracking
 from suite.cluster import connected, fitting
 from suite.execute import execute
+from suite.fitted import Fitted
 from suite.plan import Step
 from suite.progress import Display
 from suite.registry import nearest
 from suite.spec import Compute, Suite, Training
 from suite.store import Store
-from suite.train import Fitted
 from suite.trial import TRAINING, Epochs, Objective, at, on_validation, subject
 from suite.tuned import Lines, Tried, Tuned, write
 from tuning.pareto import front

@@ -223,3 +223,37 @@ def test_a_checkpoint_is_replaced_whole_and_holds_no_code(tmp_path):
     torch.save({"epoch": KilledError()}, url)
     with pytest.raises(Exception, match="Weights only load failed"):
         checkpoint.load(url)
+
+
+def test_a_batch_in_pieces_gives_the_weights_of_the_whole_batch(features, tmp_path):
+    exact = FAST.model_copy(update={"precision": "float64", "epochs": 2})
+    model = Part(name="mlp", parameters={**SMALL.parameters, "dropout": 0.0})
+    whole, pieces = (
+        run(features, tmp_path / f"{size}.pt", model=model, training=training)[0]
+        for size in (None, 7)
+        for training in [exact.model_copy(update={"micro_batch_size": size})]
+    )
+    for name, weights in whole["network"].items():
+        torch.testing.assert_close(pieces["network"][name], weights, rtol=0, atol=1e-12)
+    assert [row["loss"] for row in pieces["history"]] == pytest.approx(
+        [row["loss"] for row in whole["history"]], abs=1e-12
+    )
+
+
+def test_a_group_of_parameters_keeps_its_share_of_the_rate(features, tmp_path, monkeypatch):
+    from models.mlp import Mlp
+
+    def groups(self, learning_rate):
+        head = list(self.head.parameters())
+        rest = [p for n, p in self.named_parameters() if not n.startswith("head")]
+        return [
+            {"params": rest, "max_lr": learning_rate},
+            {"params": head, "max_lr": 1e-12 * learning_rate},
+        ]
+
+    monkeypatch.setattr(Mlp, "parameter_groups", groups)
+    state, _, _ = run(features, tmp_path / "c.pt")
+    fresh = train.build(SMALL, 0).state_dict()
+    moved = {k: float((state["network"][k] - fresh[k]).abs().max()) for k in fresh}
+    assert max(moved[k] for k in moved if k.startswith("head")) < 1e-6
+    assert min(moved[k] for k in moved if k.startswith("trunk.0.0.weight")) > 1e-4

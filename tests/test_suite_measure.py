@@ -9,10 +9,10 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from suite.attack import Outcome
+from suite.fitted import Fitted
 from suite.leaderboard import Row
 from suite.measure import best, measure
 from suite.results import Measures
-from suite.train import Fitted
 
 RANKS = [(1, 0, 0), (1, 0, 0), (2, 1, 0), (2, 3, 0), (3, 0, 1), (3, 2, 0)]
 """User, others ahead and others tied of six probes, in a gallery of four users."""

@@ -6,9 +6,11 @@ import pytest
 
 from models.base import Batch
 from suite import batches, represent, train
+from suite.features import features as wide_features
+from suite.fitted import Fitted
 from suite.represent import Representation
 from suite.spec import Part
-from suite.train import Fitted
+from tests.canonical import wide_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -100,6 +102,25 @@ def test_what_is_not_the_models_needs_no_weights(features, release):
     found = represent.represent(features, model=Part(name="mlp"), release=release)
     assert found.vector.dtype == np.float32
     assert len(found.vector) == len(features.events)
+
+
+@pytest.mark.parametrize("model", ["mlp", "nn_classifier"])
+def test_a_wide_feature_is_raw_or_context_by_whom_it_is_about(model):
+    made = wide_features(wide_world(0), time_zone="UTC", holdout_users=0.2)
+    mean, std = (np.array(made.statistics[f"wide_{name}"]) for name in ("mean", "std"))
+    scaled = np.nan_to_num((made.wide - mean) / std)
+    raw, context, pca = (
+        represent.represent(made, model=Part(name=model), release=release).vector
+        for release in ("raw", "context_only", "pca")
+    )
+    if model == "mlp":
+        assert raw.shape[1] == 21
+        assert context.shape[1] == 32 + 16 + 5
+        return
+    # WIDE: content, creator, reader, reader_creator.
+    np.testing.assert_allclose(raw[:, 27:], scaled[:, 2:], atol=1e-5)
+    np.testing.assert_allclose(context[:, 32 + 16 + 8 :], scaled[:, :2], atol=1e-5)
+    assert pca.shape[1] == 27 + 2
 
 
 def test_random_net_is_what_the_untrained_weights_give(features):

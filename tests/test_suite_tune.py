@@ -14,9 +14,9 @@ from sklearn.metrics import roc_auc_score
 from torch.optim.lr_scheduler import OneCycleLR
 
 from suite import plan, spec, tune
+from suite.fitted import Fitted
 from suite.spec import Part, Suite, Training
 from suite.store import Store
-from suite.train import Fitted
 from suite.trial import adopted, at, lift, on_validation, subject
 from tests.processes import finish, kill, start, wait_until
 

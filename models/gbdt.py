@@ -1,0 +1,197 @@
+"""Gradient-boosted decision trees, one binary model per label.
+
+Shape letters: B events, L labels, D dimensions of the representation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import xgboost
+from numpy.typing import NDArray
+
+from models.base import Batch, Estimator
+from models.columns import columns
+
+
+class Gbdt(Estimator):
+    """XGBoost over history statistics, item, context and wide features, a model for every label.
+
+    The released vector says in which leaf of every tree the event ends: the leaves of all labels'
+    trees as indicators, under a random projection to ``dim`` dimensions whose seed is fixed, so
+    that it keeps their distances and learns nothing.
+
+    Parameters
+    ----------
+    num_rounds
+        Trees of each label at most.
+    depth
+        Of a tree at most.
+    learning_rate
+        Share of each tree's correction that is kept, in (0, 1].
+    patience
+        Trees without a better validation AUC after which a label has enough.
+    dim
+        Dimensions of the representation.
+    projection_seed
+        Of the projection; it is no secret.
+
+    References
+    ----------
+    Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016; projection: Johnson
+    and Lindenstrauss, 1984. One model per label as in the project's source document D2.
+    """
+
+    uses_wide = True
+    shares = True
+    finetunes = True
+    space: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "depth": ("int", 3, 10),
+        "learning_rate": ("log_uniform", 0.02, 0.5),
+    }
+
+    def __init__(
+        self,
+        *,
+        num_rounds: int = 200,
+        depth: int = 6,
+        learning_rate: float = 0.1,
+        patience: int = 20,
+        dim: int = 64,
+        projection_seed: int = 0,
+    ) -> None:
+        if min(num_rounds, depth, patience, dim) < 1 or not 0 < learning_rate <= 1:
+            msg = f"{num_rounds}, {depth}, {patience}, {dim} and {learning_rate}"
+            raise ValueError(
+                "gbdt: num_rounds, depth, patience and dim must be >= 1 and learning_rate in "
+                f"(0, 1], got {msg}"
+            )
+        self.num_rounds = num_rounds
+        self.depth = depth
+        self.learning_rate = learning_rate
+        self.patience = patience
+        self.dim = dim
+        self.projection_seed = projection_seed
+        self.boosters: list[xgboost.Booster] = []
+
+    def fit(self, train: Batch, validation: Batch, rng: np.random.Generator) -> None:
+        """Grow trees for each label until its validation AUC stays.
+
+        Inside a communicator of XGBoost ``train`` is this worker's share of the events, and all
+        workers end with the same trees.
+        """
+        inputs, later = columns(train), columns(validation)
+        self.num_labels = train.labels.shape[1]
+        self.boosters = []
+        for label in range(self.num_labels):
+            parameters = self._parameters(train.labels[:, label], rng)
+            seen = xgboost.DMatrix(inputs, train.labels[:, label])
+            judged = xgboost.DMatrix(later, validation.labels[:, label])
+            # Without both classes there is no AUC to stop by.
+            stops = 0 < validation.labels[:, label].mean() < 1
+            booster = xgboost.train(
+                parameters,
+                seen,
+                self.num_rounds,
+                evals=[(judged, "validation")] if stops else [],
+                early_stopping_rounds=self.patience if stops else None,
+                verbose_eval=False,
+            )
+            self.boosters.append(booster[: booster.best_iteration + 1] if stops else booster)
+
+    def finetune(self, recent: Batch, rng: np.random.Generator) -> None:
+        """Add a fifth more trees, grown on what the others get wrong of later events."""
+        inputs = columns(recent)
+        for label, booster in enumerate(self.boosters):
+            values = recent.labels[:, label]
+            if 0 < values.mean() < 1:
+                self.boosters[label] = xgboost.train(
+                    self._parameters(values, rng),
+                    xgboost.DMatrix(inputs, values),
+                    max(1, booster.num_boosted_rounds() // 5),
+                    xgb_model=booster,
+                )
+
+    def score(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits of the labels, ``(B, L)``; all 0 before it is fitted."""
+        inputs = xgboost.DMatrix(columns(batch))
+        logits = np.zeros((len(batch.labels), self.num_labels), np.float32)
+        for label, booster in enumerate(self.boosters):
+            logits[:, label] = booster.predict(inputs, output_margin=True)
+        return logits
+
+    def represent(self, batch: Batch) -> NDArray[np.float32]:
+        """Projected leaves, ``(B, dim)``; all 0 before it is fitted."""
+        inputs = xgboost.DMatrix(columns(batch))
+        vectors = np.zeros((len(batch.labels), self.dim), np.float32)
+        for label, booster in enumerate(self.boosters):
+            leaves = booster.predict(inputs, pred_leaf=True).astype(np.int64)
+            for tree, leaf in enumerate(leaves.reshape(len(vectors), -1).T):
+                vectors += self._projection(label, tree)[leaf]
+        return vectors
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Every label's trees as XGBoost's JSON, in bytes."""
+        return {
+            f"booster_{label}": np.frombuffer(booster.save_raw("json"), dtype=np.uint8)
+            for label, booster in enumerate(self.boosters)
+        }
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take over what ``state`` returned.
+
+        Raises
+        ------
+        ValueError
+            A name is not this model's.
+        """
+        expected = [f"booster_{label}" for label in range(len(state))]
+        if sorted(state) != sorted(expected):
+            raise ValueError(f"state of Gbdt: expected {expected}, got {sorted(state)}")
+        self.num_labels = max(1, len(state))
+        self.boosters = []
+        for name in expected:
+            booster = xgboost.Booster()
+            booster.load_model(bytearray(state[name].tobytes()))
+            self.boosters.append(booster)
+
+    @property
+    def num_parameters(self) -> int:
+        """Values of the leaves and thresholds of the splits."""
+        dumps = (tree for booster in self.boosters for tree in booster.get_dump())
+        return sum(len(tree.splitlines()) for tree in dumps)
+
+    def _parameters(self, label: NDArray[np.float32], rng: np.random.Generator) -> dict[str, Any]:
+        """Choose the settings of a label, whose classes are counted over all workers.
+
+        Raises
+        ------
+        ValueError
+            The label is always 0 or always 1.
+        """
+        counts = np.array([label.sum(), len(label)], np.float64)
+        positives, total = xgboost.collective.allreduce(counts, xgboost.collective.Op.SUM)
+        if not 0 < positives < total:
+            msg = f"gbdt: train labels must be of both classes, got {positives:.0f} positives"
+            raise ValueError(f"{msg} of {total:.0f}")
+        return {
+            "objective": "binary:logistic",
+            "eval_metric": "auc",
+            "tree_method": "hist",
+            "max_depth": self.depth,
+            "eta": self.learning_rate,
+            "scale_pos_weight": (total - positives) / positives,
+            # The weighted classes are equally heavy.
+            "base_score": 0.5,
+            # As many as this process was granted; XGBoost would take all of the machine's.
+            "nthread": torch.get_num_threads(),
+            "seed": int(rng.integers(2**31)),
+        }
+
+    def _projection(self, label: int, tree: int) -> NDArray[np.float32]:
+        """Vector of every node of a tree that may be a leaf, ``(nodes, dim)``."""
+        rng = np.random.default_rng([self.projection_seed, label, tree])
+        table = rng.standard_normal((2 ** (self.depth + 1), self.dim), dtype=np.float32)
+        return table / np.float32(np.sqrt(self.dim))

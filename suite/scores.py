@@ -1,0 +1,66 @@
+"""What a model says of events: a table with a logit for each label, and its columns by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from models.base import Model
+from suite import batches
+from suite.features import Features
+
+FINETUNED = "finetuned_"
+"""Begins the names of the logits after fine-tuning."""
+
+
+def logit(label: str) -> str:
+    """Name of the column with the logit of a label; that of ``engaged`` is just ``logit``."""
+    return "logit" if label == "engaged" else f"logit_{label}"
+
+
+def labels(scores: pl.DataFrame) -> list[str]:
+    """Labels that a table of scores is about, ``engaged`` first."""
+    return [name for name in scores.columns if logit(name) in scores.columns]
+
+
+def score(model: Model, features: Features, size: int) -> pl.DataFrame:
+    """Score every validation and test event, held-out users included.
+
+    Parameters
+    ----------
+    model
+        Fitted.
+    features
+        Of all events.
+    size
+        Events at a time.
+
+    Returns
+    -------
+    DataFrame
+        ``event_id, user_id, window``, and ``engaged`` with ``logit``; for every further label of
+        the model its name and ``logit_<name>``.
+    """
+    rows = np.concatenate([batches.rows(features, w) for w in ("validation", "test")])
+    chunks = list(batches.chunks(features, rows, size=size))
+    logits = np.concatenate([model.score(batches.gather(features, chunk)) for chunk in chunks])
+    events = features.events[np.concatenate(chunks)]
+    names = features.label_names[: model.num_labels]
+    return events.select(
+        "event_id",
+        "user_id",
+        "window",
+        *(
+            column
+            for name, found in zip(names, logits.T, strict=True)
+            for column in (name, pl.Series(logit(name), found, dtype=pl.Float32))
+        ),
+    )
+
+
+def with_finetuned(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """Set the logits after fine-tuning beside those before."""
+    found = after.select(
+        "event_id", *(pl.col(logit(name)).alias(FINETUNED + logit(name)) for name in labels(after))
+    )
+    return before.join(found, on="event_id", how="left", maintain_order="left")

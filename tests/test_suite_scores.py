@@ -1,0 +1,100 @@
+"""Fits on data with two labels and wide features, from their scores to fine-tuning."""
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import log_loss
+
+from suite import scores, train
+from suite.features import features
+from suite.fitted import Fitted
+from suite.spec import Compute, Part, Training
+from tests.canonical import wide_world
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NN = Part(
+    name="nn_classifier",
+    parameters={"widths": ((16, 16, 8, 8, 4),), "dropout": (0.0,) * 5},
+)
+GBDT = Part(name="gbdt", parameters={"num_rounds": 10, "depth": 3})
+SHORT = Training(epochs=2, batch_size=64, user_cap=16, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    return features(wide_world(3, users=60), time_zone="UTC", holdout_users=0.2)
+
+
+def fit(wide, folder, model, training=SHORT, **compute):
+    return train.fit(
+        wide,
+        model=model,
+        training=training,
+        seed=0,
+        compute=Compute(accelerator="cpu", **compute),
+        scratch=str(folder),
+        report=lambda _: None,
+    )
+
+
+@pytest.mark.parametrize("model", [NN, GBDT, Part(name="logistic")], ids=lambda part: part.name)
+def test_every_label_of_the_data_is_scored_for_every_validation_and_test_event(
+    wide, tmp_path, model
+):
+    fitted = fit(wide, tmp_path, model)
+    expected = wide.events.filter(pl.col("window") != "train")
+    assert sorted(fitted.scores["event_id"]) == sorted(expected["event_id"])
+    assert scores.labels(fitted.scores) == ["engaged", "like"]
+    found = fitted.scores.join(expected, on="event_id", suffix="_true")
+    for label in ("engaged", "like"):
+        assert (found[label] == found[f"{label}_true"]).all()
+    assert fitted.scores["logit"].to_list() != fitted.scores["logit_like"].to_list()
+    assert len(fitted.positive_weight) == 2
+    fitted.save(tmp_path)
+    again = Fitted.load(tmp_path)
+    assert again.scores.equals(fitted.scores)
+    built = train.build(model, 9)
+    built.load_state(again.state)
+    assert built.num_parameters == fitted.num_parameters
+
+
+@pytest.mark.parametrize("model", [NN, GBDT], ids=lambda part: part.name)
+def test_fine_tuning_is_scored_beside_what_it_started_from_and_released_nowhere(
+    wide, tmp_path, model
+):
+    tuned = SHORT.model_copy(update={"finetune_epochs": 10})
+    before, after = (fit(wide, tmp_path / n, model, t) for n, t in (("0", SHORT), ("1", tuned)))
+    for name, weights in before.state.items():
+        np.testing.assert_array_equal(after.state[name], weights)
+    assert after.scores.select(before.scores.columns).equals(before.scores)
+    added = set(after.scores.columns) - set(before.scores.columns)
+    assert added == {"finetuned_logit", "finetuned_logit_like"}
+    # What was fitted is described better, whatever that says of other events.
+    fitted_on = wide.events.filter((pl.col("window") == "validation") & pl.col("trained"))
+    seen = after.scores.join(fitted_on, on="event_id", how="semi")
+
+    def loss(column):
+        return log_loss(seen["like"], 1 / (1 + np.exp(-seen[column].to_numpy().astype(float))))
+
+    assert loss("finetuned_logit_like") < loss("logit_like")
+
+
+def test_a_model_that_cannot_be_fine_tuned_is_scored_once(wide, tmp_path):
+    tuned = SHORT.model_copy(update={"finetune_epochs": 1})
+    fitted = fit(wide, tmp_path, Part(name="logistic"), tuned)
+    assert not [name for name in fitted.scores.columns if name.startswith("finetuned")]
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_trees_that_two_workers_grow_together_are_close_to_those_of_one(wide, tmp_path):
+    alone = fit(wide, tmp_path / "1", GBDT)
+    shared = fit(wide, tmp_path / "2", GBDT, workers=2)
+    assert shared.num_parameters > 0
+    # Candidate splits come from sketches of each worker's values, so trees may differ a little.
+    for label in ("logit", "logit_like"):
+        one, two = (f.scores.sort("event_id")[label].to_numpy() for f in (alone, shared))
+        assert np.corrcoef(one, two)[0, 1] > 0.9
