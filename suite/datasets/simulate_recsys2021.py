@@ -166,7 +166,7 @@ def _write_log(
         if day == num_days - 1:
             time_s = tweets.time_s[reading.tweet][:, None]
             truth.append(np.hstack([time_s, reading.probability, reading.label]))
-        taste = _next(people, taste, rng, drift)
+        taste = people.drifted(rng, taste, drift)
     return Simulation(
         users=users,
         seed=seed,
@@ -178,13 +178,6 @@ def _write_log(
         tweets=num_tweets,
         bayes=_bayes(np.concatenate(truth)),
     )
-
-
-def _next(people: People, taste: Floats, rng: np.random.Generator, drift: float) -> Floats:
-    """Tastes of the next day, (U, K): they correlate by 1 - drift and keep their spread."""
-    fresh = rng.standard_normal(taste.shape) * people.taste.std()
-    moved: Floats = (1 - drift) * taste + np.sqrt(1 - (1 - drift) ** 2) * fresh
-    return moved
 
 
 @dataclass(frozen=True)

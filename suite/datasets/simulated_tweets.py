@@ -69,7 +69,7 @@ class People:
     reach : (C,)
         Share of the attention that goes to each creator.
     followees : (U, 12)
-        Rows of ``creators`` that each user follows, repeated where they are fewer.
+        Rows of ``creators`` that each user follows; they may repeat.
     """
 
     taste: Floats
@@ -115,11 +115,10 @@ class People:
             followees=_followees(rng, taste, language, language[creators], topic, reach),
         )
 
-    def drifted(self, rng: np.random.Generator, drift: float) -> Floats:
-        """Tastes of the next day, (U, K): their spread stays, they correlate by 1 - drift."""
-        keep = 1 - drift
-        fresh = rng.standard_normal(self.taste.shape) * self.taste.std()
-        moved: Floats = keep * self.taste + np.sqrt(1 - keep**2) * fresh
+    def drifted(self, rng: np.random.Generator, taste: Floats, drift: float) -> Floats:
+        """Tastes of the day after, (U, K): they correlate by 1 - drift and keep their spread."""
+        fresh = rng.standard_normal(taste.shape) * self.taste.std()
+        moved: Floats = (1 - drift) * taste + np.sqrt(1 - (1 - drift) ** 2) * fresh
         return moved
 
 
@@ -135,7 +134,7 @@ def _followees(
     size = (len(taste), FOLLOWEES)
     wanted = _by_taste(rng, np.repeat(np.arange(len(taste)), FOLLOWEES), taste).reshape(size)
     chosen = np.zeros(size, dtype=np.int64)
-    for _ in range(4):
+    for _ in range(12):
         tried = _within(rng, wanted.ravel(), topic, reach).reshape(size)
         foreign = creator_language[chosen] != language[:, None]
         off_topic = topic[chosen] != wanted

@@ -171,7 +171,7 @@ class Encodings:
         first = 0
         for name, encoding in self.by_field.items():
             encoded = encoding.transform(tweet, fold)
-            block = encoded[:, 4] if name in SINGLE else encoded.reshape(-1, len(tweet))
+            block = encoded[:, 4] if name in SINGLE else np.concatenate(encoded)
             found[first : first + len(block)] = block
             first += len(block)
         return found
