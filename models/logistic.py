@@ -61,7 +61,7 @@ class Logistic(Estimator):
 
     def represent(self, batch: Batch) -> NDArray[np.float32]:
         """Standardized inputs times the coefficients for ``engaged``, ``(B, F)``."""
-        return (self._standardized(batch) * self.coefficient[0]).astype(np.float32)
+        return (self._standardized(batch) * self.coefficient[:1]).astype(np.float32)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Mean and scale of the inputs, coefficients and intercept."""
