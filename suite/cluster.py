@@ -28,7 +28,7 @@ def connected(address: str | None) -> Iterator[None]:
     Raises
     ------
     ConnectionError
-        If there is no cluster at the address; the line says how to start one.
+        If there is no cluster at the address, the line says how to start one; or if it was lost.
     """
     if ray.is_initialized():
         yield
@@ -56,6 +56,12 @@ def connected(address: str | None) -> Iterator[None]:
     with redirect_stdout(sys.stderr):
         try:
             yield
+        except ray.exceptions.RayError as error:
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            msg = (
+                f"the Ray cluster at {where!r} was lost: {said[0][:160]}; the same command goes on"
+            )
+            raise ConnectionError(msg) from None
         finally:
             ray.shutdown()
 

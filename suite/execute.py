@@ -1,47 +1,105 @@
-"""Steps run as Ray tasks, in parallel where the cluster has room."""
+"""Steps run as Ray tasks, in parallel where the cluster has room, again where one was lost."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import ray
+from ray import exceptions
 
 from suite import cluster
 from suite import steps as known
 from suite.plan import Step
 from suite.progress import Display
+from suite.room import Room
 from suite.spec import Compute
 from suite.store import Store
 
+ATTEMPTS = 4
+"""Times that a step is started before its losses are taken for its own fault."""
+
+LOST: dict[type[Exception], str] = {
+    exceptions.OutOfMemoryError: "its host ran out of memory, so Ray killed it",
+    exceptions.NodeDiedError: "its host died or was cut off",
+    exceptions.LocalRayletDiedError: "Ray ended on its host",
+    exceptions.WorkerCrashedError: "its process was killed or crashed",
+    exceptions.RayActorError: "a process that it needs died",
+    exceptions.ObjectLostError: "an object that it needs was lost with its host",
+    exceptions.RuntimeEnvSetupError: "its host could not set up the working directory",
+}
+"""What may go well elsewhere or later, and how a person is told of it."""
+
 
 def execute(steps: list[Step], store: Store, compute: Compute, display: Display) -> dict[str, str]:
-    """Run steps as Ray tasks, each after its inputs; return the reasons of those that failed."""
-    compute = cluster.fitting(compute)
-    running: dict[Any, Step] = {}
-    refs: dict[str, Any] = {}
-    for step in steps:
-        waits_for = [refs[i.digest] for i in step.inputs if i.digest in refs]
+    """Run steps as Ray tasks, each after its inputs; return the reasons of those that failed.
+
+    A step whose process or host is lost is started again, where there is room, up to ``ATTEMPTS``
+    times. One for which the cluster has no room fails after ``compute.wait_s`` seconds of that.
+    """
+    run = _Run(steps, store, cluster.fitting(compute), display)
+    while run.waiting or run.running:
+        run.start()
+        display.update([step.title for step in run.running.values()])
+        run.collect()
+    return run.failures
+
+
+class _Run:
+    """Steps on their way: waiting for their inputs, running, failed."""
+
+    def __init__(self, steps: list[Step], store: Store, compute: Compute, display: Display) -> None:
+        self.waiting = {step.digest: step for step in steps}
+        self.running: dict[Any, Step] = {}
+        self.failures: dict[str, str] = {}
+        self._attempts: Counter[str] = Counter()
+        self._store, self._compute, self._display = store, compute, display
+        self._room = Room(compute)
+
+    def start(self) -> None:
+        """Start every step whose inputs are there; one whose input failed has failed too."""
+        pending = self.waiting.keys() | {step.digest for step in self.running.values()}
+        for step in [
+            s for s in self.waiting.values() if not pending & {i.digest for i in s.inputs}
+        ]:
+            del self.waiting[step.digest]
+            reasons = [self.failures[i.digest] for i in step.inputs if i.digest in self.failures]
+            if reasons:
+                self._ended(step, reasons[0], inherited=True)
+            else:
+                self._attempts[step.digest] += 1
+                self.running[self._task(step)] = step
+
+    def collect(self) -> None:
+        """Wait a moment; take the steps that ended, that were lost, or that have no room."""
+        done, _ = ray.wait(list(self.running), timeout=0.5) if self.running else ([], [])
+        for ref in done:
+            step = self.running.pop(ref)
+            reason, lost = _outcome(ref)
+            count = self._attempts[step.digest]
+            if lost and count < ATTEMPTS:
+                self._display.lost(step, f"{reason}; start {count + 1} of {ATTEMPTS}")
+                self.waiting[step.digest] = step
+            else:
+                self._ended(step, f"{reason}, {count} times in all" if lost else reason)
+        for ref, reason in self._room.lacking(self.running, self._display):
+            ray.cancel(ref, force=True)
+            self._ended(self.running.pop(ref), reason)
+
+    def _ended(self, step: Step, reason: str | None, *, inherited: bool = False) -> None:
+        if reason is not None:
+            self.failures[step.digest] = reason
+        self._display.finished(step, reason, inherited=inherited)
+
+    def _task(self, step: Step) -> Any:
         num_cpus, extra = 1, {}
         if step.kind == "fit":
-            num_cpus = compute.task_cpus
-            extra = {"compute": compute, "report": display.reporter(step)}
-        task = perform.options(num_cpus=num_cpus)
-        refs[step.digest] = task.remote(store, step, extra, *waits_for)
-        running[refs[step.digest]] = step
-    failures: dict[str, str] = {}
-    while running:
-        done, _ = ray.wait(list(running), timeout=0.5)
-        display.update()
-        for ref in done:
-            step = running.pop(ref)
-            try:
-                ray.get(ref)
-            except ray.exceptions.RayError as error:
-                failures[step.digest] = _reason(error)
-            inherited = any(needed.digest in failures for needed in step.inputs)
-            display.finished(step, failures.get(step.digest), inherited=inherited)
-    return failures
+            num_cpus = self._compute.task_cpus
+            extra = {"compute": self._compute, "report": self._display.reporter(step)}
+        # No retries by Ray: nobody sees them, and after a lack of memory they have no end.
+        task = perform.options(num_cpus=num_cpus, max_retries=0)
+        return task.remote(self._store, step, extra)
 
 
 @ray.remote(max_retries=3)
@@ -57,9 +115,21 @@ def perform(store: Store, step: Step, extra: dict[str, Any], *_inputs_done: None
     store.clear(step.digest)
 
 
-def _reason(error: Exception) -> str:
+def _outcome(ref: Any) -> tuple[str | None, bool]:
+    """Reason why a task failed, if it did, and whether it may go well at another time or place."""
+    try:
+        ray.get(ref)
+    except exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+        for kind, reason in LOST.items():
+            if isinstance(cause, kind):
+                return reason, True
+        return _reason(cause), False
+    return None, False
+
+
+def _reason(cause: Exception) -> str:
     """First line of what went wrong in the task, without Ray's trace."""
-    cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
-    said = lines[-1] if isinstance(cause, ray.exceptions.RayError) and lines else (lines or [""])[0]
+    said = lines[-1] if isinstance(cause, exceptions.RayError) and lines else (lines or [""])[0]
     return said if isinstance(cause, ValueError) else f"{type(cause).__name__}: {said}"

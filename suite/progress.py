@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from suite.plan import Step
 
+QUIET_S = 60.0
+"""Time after which a person who sees lines, not bars, is told that the run goes on."""
 
-@ray.remote(num_cpus=0)
+
+# Restarted when its process is killed: what it held is lost, and was only to be shown.
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Mailbox:
     """Epochs reported by workers, until the driver reads them."""
 
@@ -44,7 +50,15 @@ class Display:
 
     def __init__(self, console: Console, num_steps: int) -> None:
         self.console = console
-        self.mailbox = Mailbox.remote()  # type: ignore[attr-defined]
+        # On the driver's own host, whatever happens to others.
+        here = NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(),
+            soft=False,
+        )
+        self.mailbox = Mailbox.options(  # type: ignore[attr-defined]
+            scheduling_strategy=here
+        ).remote()
+        self._said_s = time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -69,8 +83,8 @@ class Display:
         """Return the function with which a worker reports an epoch of a step."""
         return functools.partial(_report, self.mailbox, step.title)
 
-    def update(self) -> None:
-        """Show the epochs reported since the last call."""
+    def update(self, running: Sequence[str] = ()) -> None:
+        """Show the epochs reported since the last call, or after a while what is running."""
         for title, row in ray.get(self.mailbox.take.remote()):
             note = f"loss {row['loss']:.4f}, validation AUC {row['validation_auc']:.4f}"
             if not self.console.is_terminal:
@@ -81,6 +95,16 @@ class Display:
                 self._fits[title] = self._bars.add_task(
                     title, total=row["epochs"], completed=int(row["epoch"]), note=note
                 )
+
+        quiet_s = time.monotonic() - self._said_s
+        if running and quiet_s > QUIET_S and not self.console.is_terminal:
+            task = self._bars.tasks[self._steps]
+            more = f" and {len(running) - 1} more" if len(running) > 1 else ""
+            self._line(f"{task.completed:.0f} of {task.total:.0f} steps done; {running[0]}{more}")
+
+    def lost(self, step: Step, what: str) -> None:
+        """Show what stands in a step's way, though it goes on."""
+        self._line(f"{step.title}: {what}", style="yellow")
 
     def finished(self, step: Step, reason: str | None = None, *, inherited: bool = False) -> None:
         """Show that a step ended, well or with a reason why not, unless an input shows it."""
@@ -93,6 +117,7 @@ class Display:
             self._line(f"{step.title}: done")
 
     def _line(self, text: str, style: str = "") -> None:
+        self._said_s = time.monotonic()
         # Text, not str: rich would read the brackets of a reason as markup.
         self.console.print(Text(text, style=style), soft_wrap=True)
 

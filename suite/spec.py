@@ -91,6 +91,9 @@ class Compute(BaseModel):
         default_factory=dict, description="Ray labels that the nodes of all workers have"
     )
     compile: bool = Field(False, description="torch.compile the training step")
+    wait_s: float = Field(
+        600, gt=0, description="seconds that a step waits for a cluster too small for it"
+    )
 
     @field_validator("workers", mode="before")
     @classmethod
@@ -100,6 +103,11 @@ class Compute(BaseModel):
         if len(bounds) != 2 or not whole or not 1 <= bounds[0] <= bounds[1]:
             raise ValueError("a number from 1, or [fewest, most]")
         return bounds[0] if bounds[0] == bounds[1] else (bounds[0], bounds[1])
+
+    @property
+    def fewest_workers(self) -> int:
+        """Lower bound of the number of workers."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
 
     @property
     def most_workers(self) -> int:
