@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -99,10 +100,13 @@ def extract(
 
 
 def _frame(event_id: Ints, blocks: Iterable[NDArray[Any]]) -> pl.DataFrame:
-    columns = [pl.Series("event_id", event_id)]
-    names = iter(FEATURES)
+    """Put blocks (F, E) side by side as columns, NaN as null."""
+    names = iter(feature.name for feature in FEATURES)
+    parts = [pl.DataFrame({"event_id": event_id})]
     for block in blocks:
-        for values in block:
-            column = pl.Series(next(names).name, np.ascontiguousarray(values, dtype=np.float32))
-            columns.append(column.fill_nan(None))
-    return pl.DataFrame(columns)
+        columns = [
+            pl.Series(name, row)
+            for name, row in zip(islice(names, len(block)), block.astype(np.float32), strict=True)
+        ]
+        parts.append(pl.DataFrame(columns).select(pl.all().fill_nan(None)))
+    return pl.concat(parts, how="horizontal")
