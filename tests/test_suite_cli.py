@@ -33,6 +33,12 @@ WRONG = [
     ("data check kuairnd .", "datasets: there is no 'kuairnd'; did you mean 'kuairand'?"),
     ("data check kuairand nowhere", "nowhere: no log_*.csv"),
     ("data check ebnerd nowhere", "nowhere: "),
+    ("data check recsys2021 nowhere", "nowhere: no part files here"),
+    ("data simulate recsys2021 log --users 5", "users: found 5, must be at least 20"),
+    ("list features", "list: a dataset is named after features, and only there"),
+    ("list models recsys2021", "list: a dataset is named after features, and only there"),
+    ("list features kuairand", "datasets: kuairand has no wide features"),
+    ("list features recsys2020", "there is no 'recsys2020'; did you mean 'recsys2021'?"),
     ("data check ebnerd nowhere --set tme_zone=UTC", "unknown key 'tme_zone'; did you mean 'tim"),
     ("data check ebnerd nowhere --set zone", "--set zone: found no key or no '='"),
 ]
@@ -145,6 +151,16 @@ def test_the_parts_are_listed_with_what_they_are_and_take(latentprint, monkeypat
     assert done.code == 0
     for word in known:
         assert word in done.out
+
+
+def test_wide_features_are_listed_with_the_count_of_each_group(latentprint, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    done = latentprint("list", "features", "recsys2021")
+    assert done.code == 0
+    for word in ("te_hashtags_like_top3", "reader_creator", "cosine", "engagee_follows_engager"):
+        assert word in done.out
+    said = "443 features: 234 content, 85 reader, 97 creator, 27 reader_creator"
+    assert done.out.rstrip().endswith(said)
 
 
 def test_doctor_says_what_was_found_and_what_will_be_used(latentprint, monkeypatch, tmp_path):
