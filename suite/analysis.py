@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from suite.leaderboard import Section
+from suite import ladder
+from suite.leaderboard import Claims, Section
 from suite.plan import Plan, Step
 from suite.results import SOURCES
 from suite.spec import Cell
@@ -35,19 +36,27 @@ class Analysis:
     names
         What those cells have in common.
     step
-        Of the kind ``differences`` or ``attribution``.
+        Of the kind ``differences``, ``attribution`` or ``tasks``.
     """
 
     names: dict[str, Any]
     step: Step
 
 
-def analyses(plans: list[Plan], replicates: int) -> list[Analysis]:
-    """Plan what the cells of a suite allow: nothing where no two of them belong together."""
-    return [*_differences(plans, replicates), *_attributions(plans, replicates)]
+def analyses(plans: list[Plan], replicates: int, *, tasks: bool = False) -> list[Analysis]:
+    """Plan what the cells of a suite allow: nothing where no two of them belong together.
+
+    With ``tasks`` every fitted model is also measured by label.
+    """
+    by_label = _tasks(plans, replicates) if tasks else ()
+    return [*_differences(plans, replicates), *_attributions(plans, replicates), *by_label]
 
 
-def sections(found: list[tuple[Analysis, Any]], extra: list[tuple[Plan, Any]]) -> list[Section]:
+def sections(
+    found: list[tuple[Analysis, Any]],
+    extra: list[tuple[Plan, Any]],
+    claimed: Claims | None = None,
+) -> list[Section]:
     """Tables of finished analyses, and of open-set and inversion figures.
 
     Parameters
@@ -56,8 +65,20 @@ def sections(found: list[tuple[Analysis, Any]], extra: list[tuple[Plan, Any]]) -
         Analyses with their results.
     extra
         Plans with the further figures of their cell, by metric key.
+    claimed
+        What stands beside the figures of the labels.
     """
-    tables = [_difference_table(found), _attribution_table(found), *_extra_tables(extra)]
+    fits = [
+        ladder.Entry(analysis.names, analysis.step.inputs[1].arguments["model"], result)
+        for analysis, result in found
+        if analysis.step.kind == "tasks"
+    ]
+    tables = [
+        _difference_table(found),
+        _attribution_table(found),
+        *ladder.sections(fits, claimed),
+        *_extra_tables(extra),
+    ]
     return [table for table in tables if table.lines]
 
 
@@ -82,6 +103,16 @@ def _attributions(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
             chosen = [at[source] for source in SOURCES.values()]
             arguments = {"replicates": replicates, "seed": names["seed"]}
             yield _analysis("attribution", names, chosen, arguments)
+
+
+def _tasks(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
+    fits = {p.timed["fit"].digest: p for p in plans if "fit" in p.timed}
+    for p in fits.values():
+        fit = p.timed["fit"]
+        names = {key: p.names[key] for key in ("dataset", "synthetic", "model", "seed")}
+        title = f"labels of {p.names['model']} on {p.names['dataset']}, seed {p.names['seed']}"
+        arguments = {"replicates": replicates, "seed": p.names["seed"]}
+        yield Analysis(names, Step("tasks", title, arguments, (*fit.inputs, fit), ("suite.tasks",)))
 
 
 def _protocol_and_release(cell: Cell) -> tuple[str, str]:

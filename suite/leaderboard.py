@@ -260,6 +260,20 @@ class Benchmark(BaseModel):
     note: str = ""
 
 
+class Task(BaseModel):
+    """Figures of one label of somebody's model, as a source states them; RCE in percent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    stage: str
+    method: str
+    label: str
+    ap: Rate
+    rce: float
+    note: str = ""
+
+
 class Claims(BaseModel):
     """Numbers that a source document states and that were not measured here.
 
@@ -273,6 +287,10 @@ class Claims(BaseModel):
         In the leaderboard's keys; each digest starts with ``claimed``.
     benchmarks
         Figures quoted by the source from elsewhere.
+    tasks
+        AP and RCE of each label.
+    also
+        Further suites that they are shown beside.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -280,8 +298,10 @@ class Claims(BaseModel):
     suite: str
     source: str
     note: str
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] = ()
     benchmarks: tuple[Benchmark, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    also: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _labelled(self) -> Claims:
@@ -299,10 +319,11 @@ def claims(suite: str) -> Claims | None:
     ValueError
         One line: the file, the key, what was found.
     """
-    path = REFERENCES / f"{suite}.yaml"
-    if not path.is_file():
-        return None
-    return _validated(Claims, yaml.safe_load(path.read_text()), str(path))
+    for path in sorted(REFERENCES.glob("*.yaml")):
+        found = _validated(Claims, yaml.safe_load(path.read_text()), str(path))
+        if suite in (found.suite, *found.also):
+            return found
+    return None
 
 
 def _validated(kind: type[_T], data: Any, name: str) -> _T:

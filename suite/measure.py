@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
 
 from attacks import metrics as reid
 from attacks import stats
 from attacks.detection import fnir_at_fpir
 from attacks.ranking import Ranks
 from attacks.risk import decile, user_risk
-from suite import metrics
+from suite import metrics, scores
 from suite.attack import Outcome
 from suite.fitted import Fitted
 from suite.leaderboard import Row
@@ -51,6 +52,7 @@ def measure(
         validation, test = (_scores(fitted, window) for window in ("validation", "test"))
         utility = asdict(metrics.utility(validation, test, fitted.positive_weight[0]))
         extra["utility/rce"] = utility["rce"]
+        extra |= _by_label(fitted) | fitted.facts
         extra["train/examples_per_s"] = fmean(e["examples_per_s"] for e in fitted.history)
         keys = ("auc", "auc_low", "auc_high", "ap", "f1", "log_loss")
         row |= {key: utility[key] for key in keys}
@@ -95,6 +97,20 @@ def _users(outcome: Outcome) -> pl.DataFrame:
     risk = user_risk(*_mated(outcome))
     table = pl.DataFrame(asdict(risk)).rename({"user": "user_id"})
     return table.with_columns(decile=pl.Series(decile(risk.num_probes)))
+
+
+def _by_label(fitted: Fitted) -> dict[str, float]:
+    """AP and RCE of every label on test, where the model scores several."""
+    names = scores.labels(fitted.scores)
+    test = fitted.scores.filter(pl.col("window") == "test")
+    found = {}
+    for name, weight in zip(names, fitted.positive_weight, strict=True):
+        label = test[name].to_numpy()
+        if len(names) > 1 and 0 < label.mean() < 1:
+            log_odds = test[scores.logit(name)].to_numpy().astype(np.float64) - np.log(weight)
+            found[f"utility/ap_{name}"] = float(average_precision_score(label, log_odds))
+            found[f"utility/rce_{name}"] = metrics.relative_cross_entropy(log_odds, label)
+    return found
 
 
 def _scores(fitted: Fitted, window: str) -> metrics.Scores:

@@ -106,7 +106,6 @@ def utility(validation: Scores, test: Scores, positive_weight: float) -> Utility
     engaged = log_odds >= threshold
     auc, low, high = clustered_auc(log_odds, test.label, test.user_id)
     entropy = cross_entropy(log_odds, test.label)
-    base_rate = np.full(len(log_odds), logit(test.label.mean()))
     return Utility(
         auc=auc,
         auc_low=low,
@@ -115,7 +114,7 @@ def utility(validation: Scores, test: Scores, positive_weight: float) -> Utility
         f1=float(f1_score(test.label, engaged)),
         accuracy=float(accuracy_score(test.label, engaged)),
         log_loss=entropy,
-        rce=100 * (1 - entropy / cross_entropy(base_rate, test.label)),
+        rce=relative_cross_entropy(log_odds, test.label),
         threshold=threshold,
     )
 
@@ -137,6 +136,15 @@ def best_threshold(score: NDArray[np.float64], label: NDArray[np.bool_]) -> floa
 def cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
     """Return the mean cross entropy of ``(n,)`` log odds in nats, finite for finite log odds."""
     return float(np.mean(np.logaddexp(0.0, log_odds) - np.where(label, log_odds, 0.0)))
+
+
+def relative_cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
+    """Return the percent by which ``(n,)`` log odds undercut the cross entropy of the base rate.
+
+    Both classes occur.
+    """
+    base_rate = np.full(len(label), logit(label.mean()))
+    return 100 * (1 - cross_entropy(log_odds, label) / cross_entropy(base_rate, label))
 
 
 def _check(window: str, scores: Scores) -> None:

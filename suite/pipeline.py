@@ -48,7 +48,7 @@ def run(
     """
     plans = plan.plans(suite)
     failures: dict[str, str] = {}
-    together = analysis.analyses(plans, suite.bootstrap)
+    together = analysis.analyses(plans, suite.bootstrap, tasks=suite.tasks)
     missing = unfinished([p.last for p in plans] + [a.step for a in together], store)
     if missing:
         # Imported here: when all is cached, nothing loads Ray.

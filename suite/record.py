@@ -9,7 +9,7 @@ from typing import Any
 
 from suite import analysis, digest, report, steps, tracking
 from suite.analysis import Analysis
-from suite.leaderboard import Leaderboard, Row
+from suite.leaderboard import Leaderboard, Row, claims
 from suite.plan import Plan
 from suite.results import Measures
 from suite.store import Store
@@ -55,7 +55,7 @@ def record(
         if a.step.digest not in failures
     ]
     extra = [(p, done[p.digest].extra) for p in plans if p.digest in done]
-    analyses = analysis.sections(said, extra)
+    analyses = analysis.sections(said, extra, claims(name))
     board = Leaderboard(suite=name, versions=versions, analyses=tuple(analyses), rows=rows)
     tracked = {
         p.digest: figures | _speed(done[p.digest], _seconds(p, store)) for p, figures in extra

@@ -101,3 +101,35 @@ class Attribution:
     def load(cls, folder: Path) -> Attribution:
         """Read what ``save`` wrote."""
         return cls(**json.loads((folder / "attribution.json").read_text()))
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Figures of a model by label, on the test window.
+
+    Attributes
+    ----------
+    rows
+        ``stage`` (fitted, fine-tuned), ``label`` (the last is their mean), ``ap`` in [0, 1] and
+        ``rce`` in percent, each with ``_low`` and ``_high``, and the ``base`` rate.
+    by_category
+        ``category, events, label, ap, rce, base`` of the labels with enough positive events.
+    facts
+        What the model had to report of its pretraining.
+    num_parameters
+        Learned numbers.
+    """
+
+    rows: list[dict[str, Any]]
+    by_category: list[dict[str, Any]]
+    facts: dict[str, float]
+    num_parameters: int
+
+    def save(self, folder: Path) -> None:
+        """Write tasks.json."""
+        (folder / "tasks.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Tasks:
+        """Read what ``save`` wrote."""
+        return cls(**json.loads((folder / "tasks.json").read_text()))

@@ -149,6 +149,9 @@ class Suite(BaseModel):
     protocols: list[Part] = Field(min_length=1)
     defenses: list[Part] = Field([Part(name="none")], min_length=1)
     attacks: list[Part] = Field(min_length=1)
+    tasks: bool = Field(
+        False, description="report AP and RCE of every label, by category and after fine-tuning"
+    )
     bootstrap: int = Field(10_000, ge=100, description="replicates of the user bootstrap")
     space: dict[str, list[Any]] = Field(
         default_factory=dict,

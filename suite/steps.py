@@ -17,6 +17,7 @@ STEPS = {
     "measure": ("suite.measure:measure", "suite.results:Measures"),
     "best": ("suite.measure:best", "suite.results:Measures"),
     "differences": ("suite.differences:differences", "suite.results:Differences"),
+    "tasks": ("suite.tasks:tasks", "suite.results:Tasks"),
     "attribution": ("suite.attribution:attribution", "suite.results:Attribution"),
 }
 """Kind of step -> its function and its result, which saves and loads itself; in running order."""

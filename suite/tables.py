@@ -164,7 +164,8 @@ def sections(board: Leaderboard) -> list[Section]:
         ]
         quoted = tuple((b.method, b.metric, str(b.value), b.note) for b in claimed.benchmarks)
         header = ("method", "metric", "value", "note")
-        found.append(Section(title="claimed of others", header=header, lines=quoted))
+        if quoted:
+            found.append(Section(title="claimed of others", header=header, lines=quoted))
     return found
 
 

@@ -1,0 +1,173 @@
+"""Tables of a multi-task suite: measured beside claimed, by category, and what a student keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from suite.leaderboard import Claims, Section
+from suite.results import Tasks
+from suite.spec import Part
+
+BASELINE, READER = "nn_classifier", "text_nn"
+"""Models that a gain is over, and whose gain a student is to keep."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was measured of one fitted model.
+
+    Attributes
+    ----------
+    names
+        ``dataset, synthetic, model, seed``.
+    model
+        The model's name and parameters.
+    tasks
+        Its figures.
+    """
+
+    names: dict[str, Any]
+    model: Part
+    tasks: Tasks
+
+    def mean_ap(self, category: str | None = None) -> float | None:
+        """Mean average precision, of a category's events if one is named."""
+        rows = self.tasks.rows if category is None else self.tasks.by_category
+        found = (
+            row["ap"]
+            for row in rows
+            if row["label"] == "mean"
+            and row.get("stage", "fitted") == "fitted"
+            and row.get("category") == category
+        )
+        return next(found, None)
+
+    @property
+    def is_student(self) -> bool:
+        """Whether the text encoder was distilled."""
+        return str(self.model.parameters.get("student", "none")) != "none"
+
+
+def sections(entries: list[Entry], claimed: Claims | None) -> list[Section]:
+    """Return the tables that the entries allow; none without entries."""
+    if not entries:
+        return []
+    return [
+        _by_label(entries, claimed),
+        _by_category(entries),
+        _kept(entries),
+        _pretraining(entries),
+    ]
+
+
+def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
+    """One line for each source, stage and model; claimed lines say so."""
+    quoted = claimed.tasks if claimed is not None else ()
+    known = [row["label"] for entry in entries for row in entry.tasks.rows]
+    labels = list(dict.fromkeys([*(claim.label for claim in quoted), *known]))
+    ordered = [label for label in labels if label != "mean"] + ["mean"]
+    lines: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {}
+    for claim in quoted:
+        key = (f"claimed: {claim.table}", claim.stage, claim.method, "")
+        rce = f"{claim.rce:.2f}" + (f" ({claim.note})" if claim.note else "")
+        lines.setdefault(key, {})[claim.label] = (f"{claim.ap:.4f}", rce)
+    for entry in entries:
+        source = entry.names["dataset"] + (" (synthetic)" if entry.names["synthetic"] else "")
+        for row in entry.tasks.rows:
+            key = (source, row["stage"], entry.names["model"], str(entry.names["seed"]))
+            lines.setdefault(key, {})[row["label"]] = (
+                _interval(row, "ap", 3),
+                _interval(row, "rce", 1),
+            )
+    header = ("source", "stage", "model", "seed")
+    return Section(
+        title="AP and RCE of each label on test, claimed and measured; mean: of all but engaged",
+        header=header + tuple(f"{what} {label}" for label in ordered for what in ("AP", "RCE")),
+        lines=tuple(
+            (*key, *(text for label in ordered for text in found.get(label, ("", ""))))
+            for key, found in lines.items()
+        ),
+    )
+
+
+def _by_category(entries: list[Entry]) -> Section:
+    """Mean AP by the items' category (for recsys2021 the language), and the gain over the NN."""
+    lines = []
+    for entry, base in _with_baseline(entries):
+        for row in entry.tasks.by_category:
+            if row["label"] != "mean":
+                continue
+            before = base.mean_ap(row["category"])
+            gain = f"{100 * (row['ap'] / before - 1):+.1f} %" if before else ""
+            names = (str(entry.names[key]) for key in ("dataset", "model", "seed"))
+            lines.append((*names, row["category"], f"{row['events']:,}", f"{row['ap']:.3f}", gain))
+    return Section(
+        title=f"mean AP by category (recsys2021: language), and the gain over {BASELINE}",
+        header=("dataset", "model", "seed", "category", "events", "mean AP", "gain"),
+        lines=tuple(lines),
+    )
+
+
+def _kept(entries: list[Entry]) -> Section:
+    """Size of each text model and the share of the full one's gain that it keeps."""
+    lines = []
+    for entry, base in _with_baseline(entries):
+        full = next(
+            (e for e in entries if e.model.name == READER and not e.is_student and _same(e, entry)),
+            None,
+        )
+        if entry.model.name != READER or full is None:
+            continue
+        gain, whole = ((e.mean_ap() or 0.0) - (base.mean_ap() or 0.0) for e in (entry, full))
+        share = f"{100 * gain / whole:.0f} %" if whole > 0 else "there is no gain to keep"
+        lines.append(
+            (
+                *(str(entry.names[key]) for key in ("dataset", "model", "seed")),
+                f"{entry.tasks.num_parameters:,}",
+                f"{entry.mean_ap():.3f}",
+                f"{gain:+.3f}",
+                share,
+            )
+        )
+    return Section(
+        title=f"what distillation keeps: gain in mean AP over {BASELINE}, as a share of the whole",
+        header=("dataset", "model", "seed", "parameters", "mean AP", "gain", "kept"),
+        lines=tuple(lines),
+    )
+
+
+def _pretraining(entries: list[Entry]) -> Section:
+    lines = (
+        (
+            *(str(entry.names[key]) for key in ("dataset", "model", "seed")),
+            name.rpartition("/")[2].replace("_", " "),
+            f"{value:.4g}",
+        )
+        for entry in entries
+        for name, value in entry.tasks.facts.items()
+    )
+    return Section(
+        title="pretraining on the data's own texts",
+        header=("dataset", "model", "seed", "what", "value"),
+        lines=tuple(lines),
+    )
+
+
+def _with_baseline(entries: list[Entry]) -> Iterable[tuple[Entry, Entry]]:
+    """Pair each entry with the first NN classifier on the same data and seed."""
+    for entry in entries:
+        for base in entries:
+            if base.model.name == BASELINE and _same(base, entry):
+                yield entry, base
+                break
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return all(one.names[key] == other.names[key] for key in ("dataset", "seed"))
+
+
+def _interval(row: dict[str, Any], key: str, digits: int) -> str:
+    value, low, high = (f"{row[name]:.{digits}f}" for name in (key, f"{key}_low", f"{key}_high"))
+    return f"{value} [{low}, {high}]"

@@ -1,0 +1,164 @@
+"""How well a model predicts each label, by category too, and before and after fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from suite import scores
+from suite.features import Features
+from suite.fitted import Fitted
+from suite.results import Tasks
+
+MEAN = "mean"
+"""Stands for all labels but ``engaged``, which is made of them; alone it is its own mean."""
+
+MIN_POSITIVES = 20
+"""Of a label in a category; with fewer its figures say nothing."""
+
+Values = NDArray[np.float64]
+
+
+def tasks(features: Features, fitted: Fitted, *, replicates: int, seed: int) -> Tasks:
+    """Measure every label on the test window.
+
+    Parameters
+    ----------
+    features
+        For the categories of the events' items.
+    fitted
+        Scores of the model.
+    replicates
+        Of the bootstrap over users.
+    seed
+        Of the bootstrap: models with the same users share their resamples.
+
+    Returns
+    -------
+    Tasks
+        Labels without both classes on test are left out.
+    """
+    events = features.events.select(
+        "event_id", category=pl.Series(features.categorical[:, 0])
+    ).join(fitted.scores.filter(pl.col("window") == "test"), on="event_id")
+    weights = dict(zip(scores.labels(fitted.scores), fitted.positive_weight, strict=True))
+    known = {k: w for k, w in weights.items() if events[k].n_unique() == 2}
+    draws = _draws(events["user_id"].to_numpy(), replicates, np.random.default_rng(seed))
+    rows = [
+        {"stage": stage, **row}
+        for stage, prefix in (("fitted", ""), ("fine-tuned", scores.FINETUNED))
+        if f"{prefix}logit" in events.columns
+        for row in _rows(events, known, prefix, draws)
+    ]
+    names = dict(enumerate(["unknown", *features.statistics["categories"]]))
+    by_category = [
+        {"category": names[int(number)], "events": len(part), **row}
+        for (number,), part in sorted(events.partition_by("category", as_dict=True).items())
+        for row in _figures(part, _frequent(part, known))
+    ]
+    return Tasks(rows, by_category, fitted.facts, fitted.num_parameters)
+
+
+def average_precision(score: Values, label: NDArray[np.bool_], weight: Values) -> Values:
+    """Compute the average precision under several weightings of the same events at once.
+
+    Parameters
+    ----------
+    score, label : (n,)
+        Equal scores share one threshold.
+    weight : (n, r)
+        How often each event counts in each of r samples; every one has a positive event.
+
+    Returns
+    -------
+    (r,)
+        In [0, 1].
+    """
+    order = np.argsort(-score, kind="stable")
+    ranked, positive = weight[order], weight[order] * label[order, None]
+    # Precision at an event is that at the last of those with the same score.
+    last = np.searchsorted(-score[order], -score[order], side="right") - 1
+    hits, seen = np.cumsum(positive, axis=0), np.cumsum(ranked, axis=0)
+    precision = hits[last] / np.maximum(seen[last], 1)
+    found: Values = (positive * precision).sum(axis=0) / hits[-1]
+    return found
+
+
+def _rows(
+    events: pl.DataFrame, weights: dict[str, float], prefix: str, draws: Values
+) -> Iterator[dict[str, Any]]:
+    """Figures of each label and of their mean, with intervals over users."""
+    resampled = {}
+    figures = _figures(events, weights, prefix)
+    for name, weight in weights.items():
+        log_odds, label = _log_odds(events, name, weight, prefix), events[name].to_numpy()
+        resampled[name] = (
+            average_precision(log_odds, label, draws),
+            _relative_cross_entropy(log_odds, label, draws),
+        )
+    averaged = [resampled[name] for name in _averaged(weights)]
+    if averaged:
+        resampled[MEAN] = tuple(np.mean(values, axis=0) for values in zip(*averaged, strict=True))
+    for row in figures:
+        for key, values in zip(("ap", "rce"), resampled[row["label"]], strict=True):
+            low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
+            row |= {f"{key}_low": float(low), f"{key}_high": float(high)}
+        yield row
+
+
+def _figures(
+    events: pl.DataFrame, weights: dict[str, float], prefix: str = ""
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for name, weight in weights.items():
+        log_odds, label = _log_odds(events, name, weight, prefix), events[name].to_numpy()
+        rce = _relative_cross_entropy(log_odds, label, np.ones((len(label), 1)))
+        ap = float(average_precision_score(label, log_odds))
+        rows.append({"label": name, "ap": ap, "rce": float(rce[0]), "base": float(label.mean())})
+    averaged = [row for row in rows if row["label"] in _averaged(weights)]
+    if averaged:
+        mean = {key: fmean(row[key] for row in averaged) for key in ("ap", "rce", "base")}
+        rows.append({"label": MEAN, **mean})
+    return rows
+
+
+def _averaged(weights: dict[str, float]) -> list[str]:
+    return [name for name in weights if name != "engaged"] or list(weights)
+
+
+def _frequent(events: pl.DataFrame, weights: dict[str, float]) -> dict[str, float]:
+    def enough(name: str) -> bool:
+        return MIN_POSITIVES <= int(events[name].sum()) < len(events)
+
+    return {name: weight for name, weight in weights.items() if enough(name)}
+
+
+def _log_odds(events: pl.DataFrame, label: str, weight: float, prefix: str) -> Values:
+    found = events[prefix + scores.logit(label)].to_numpy().astype(np.float64)
+    log_odds: Values = found - np.log(weight)
+    return log_odds
+
+
+def _relative_cross_entropy(log_odds: Values, label: NDArray[np.bool_], weight: Values) -> Values:
+    """Percent by which the cross entropy undercuts that of the base rate, ``(r,)``."""
+    each = np.logaddexp(0.0, log_odds) - np.where(label, log_odds, 0.0)
+    total = weight.sum(axis=0)
+    base = np.clip((weight * label[:, None]).sum(axis=0) / total, 1e-12, 1 - 1e-12)
+    naive = -(base * np.log(base) + (1 - base) * np.log1p(-base))
+    found: Values = 100 * (1 - (weight * each[:, None]).sum(axis=0) / total / naive)
+    return found
+
+
+def _draws(user: NDArray[np.int64], replicates: int, rng: np.random.Generator) -> Values:
+    """How often each event counts in each resample of whole users, ``(n, replicates)``."""
+    row = np.unique(user, return_inverse=True)[1]
+    num_users = int(row.max()) + 1
+    counts = rng.multinomial(num_users, np.full(num_users, 1 / num_users), size=replicates)
+    drawn: Values = counts.T[row].astype(np.float64)
+    return drawn

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from suite.ladder import Entry, sections
+from suite.leaderboard import claims
+from suite.results import Tasks
+from suite.spec import Part
+
+
+def row(label, ap, stage="fitted"):
+    bounds = {"ap_low": ap - 0.01, "ap_high": ap + 0.01, "rce": 9.0, "rce_low": 8, "rce_high": 10}
+    return {"stage": stage, "label": label, "ap": ap, **bounds, "base": 0.1}
+
+
+def entry(model, ap, *, dataset="log", parameters=None, categories=(), facts=None):
+    by_category = [
+        {"category": c, "events": 50, "label": "mean", "ap": a, "rce": 1.0, "base": 0.1}
+        for c, a in categories
+    ]
+    names = {"dataset": dataset, "synthetic": True, "model": model, "seed": 0}
+    part = Part(name=model.split(" ")[0], parameters=parameters or {})
+    tasks = Tasks([row("like", ap), row("mean", ap)], by_category, facts or {}, 1234)
+    return Entry(names, part, tasks)
+
+
+LADDER = [
+    entry("nn_classifier", 0.30, categories=[("en", 0.20), ("da", 0.40)]),
+    entry(
+        "text_nn",
+        0.40,
+        categories=[("en", 0.30), ("da", 0.40)],
+        facts={"text/perplexity_after": 5.72},
+    ),
+    entry("text_nn (student tiny)", 0.38, parameters={"student": "tiny"}),
+]
+
+
+def table(entries, title, claimed=None):
+    return next(s for s in sections(entries, claimed) if s.title.startswith(title))
+
+
+def test_a_student_keeps_its_share_of_the_gain_over_the_nn_classifier():
+    lines = table(LADDER, "what distillation keeps").lines
+    assert [line[-1] for line in lines] == ["100 %", "80 %"]
+    assert lines[1][3] == "1,234"
+
+
+def test_without_a_gain_there_is_nothing_to_keep():
+    worse = [LADDER[0], entry("text_nn", 0.30)]
+    assert table(worse, "what distillation keeps").lines[0][-1] == "there is no gain to keep"
+
+
+def test_the_gain_of_a_category_is_relative_to_the_nn_classifier_there():
+    lines = table(LADDER, "mean AP by category").lines
+    found = {(line[1], line[3]): line[-1] for line in lines}
+    assert found["text_nn", "en"] == "+50.0 %"
+    assert found["text_nn", "da"] == "+0.0 %"
+
+
+def test_models_on_other_data_are_no_baseline():
+    alone = [LADDER[0], entry("text_nn", 0.4, dataset="other")]
+    assert table(alone, "what distillation keeps").lines == ()
+
+
+def test_claimed_figures_stand_beside_measured_ones_and_say_so():
+    found = table(LADDER, "AP and RCE", claims("recsys2021"))
+    at = found.header.index("AP like")
+    sources = {line[0] for line in found.lines}
+    assert sources == {"claimed: table 1", "claimed: table 2", "log (synthetic)"}
+    measured = next(line for line in found.lines if line[2] == "text_nn")
+    assert measured[at] == "0.400 [0.390, 0.410]"
+    quoted = next(line for line in found.lines if line[2] == "SLM (small)")
+    assert quoted[at : at + 2] == ("0.7241", "26.64 (likely 22.64)")
+    assert all(len(line) == len(found.header) for line in found.lines)
+
+
+def test_every_figure_of_the_two_tables_is_there():
+    tasks = claims("recsys2021").tasks
+    assert len(tasks) == (8 + 5) * 4
+    assert len({(t.table, t.stage, t.method, t.label) for t in tasks}) == len(tasks)
+    # The sums of the two tables' columns, added up by hand from the document.
+    ap = {
+        name: [t.ap for t in tasks if t.table == name and t.label == "retweet"]
+        for name in ("table 1", "table 2")
+    }
+    assert np.sum(ap["table 1"]) == pytest.approx(3.3804)
+    assert np.sum(ap["table 2"]) == pytest.approx(2.2001)
+
+
+def test_what_pretraining_reports_is_shown():
+    (line,) = table(LADDER, "pretraining").lines
+    assert line[-2:] == ("perplexity after", "5.72")
+
+
+def test_without_measured_labels_there_are_no_tables():
+    assert sections([], claims("recsys2021")) == []
