@@ -22,7 +22,7 @@ from suite.datasets.tweets.partition import Slice, slice_of
 from suite.datasets.tweets.read import Log
 from suite.datasets.tweets.reader import reader_features
 from suite.datasets.tweets.reader_creator import reader_creator_features
-from suite.datasets.tweets.rows import NEVER, Ints, Past, rows_of
+from suite.datasets.tweets.rows import Ints, Past, rows_of
 from suite.datasets.tweets.text import text_features
 from suite.features import held_out
 
@@ -74,7 +74,9 @@ def extract(
     described = np.concatenate(
         [counts_of(log.tweets, fields), text_features(log.tweets["tokens"], vocabulary)]
     )
-    labels = (rows.at[fitting, 1:] < NEVER).astype(np.float32)
+    # An engagement with a train tweet that comes after train is not known when train ends.
+    end_s = max(part.end_s for part in cut if part.window == "train")
+    labels = (rows.at[fitting, 1:] < end_s).astype(np.float32)
     encodings = Encodings.fit(fields, rows.tweet[fitting], fold[fitting], labels)
 
     frames = []
