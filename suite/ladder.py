@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from suite.leaderboard import Claims, Section
+from suite.leaderboard import Claims, Point, Section
 from suite.results import Tasks
 from suite.spec import Part
 
@@ -89,12 +89,24 @@ def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
             (*key, *(text for label in ordered for text in found.get(label, ("", ""))))
             for key, found in lines.items()
         ),
+        points=tuple(
+            Point(
+                group=f"{entry.names['dataset']}: {row['label']}",
+                name=entry.names["model"],
+                value=row["ap"],
+                low=row["ap_low"],
+                high=row["ap_high"],
+            )
+            for entry in entries
+            for row in entry.tasks.rows
+            if row["stage"] == "fitted"
+        ),
     )
 
 
 def _by_category(entries: list[Entry]) -> Section:
     """Mean AP by the items' category (for recsys2021 the language), and the gain over the NN."""
-    lines = []
+    lines, points = [], []
     for entry, base in _with_baseline(entries):
         for row in entry.tasks.by_category:
             if row["label"] != "mean":
@@ -103,10 +115,19 @@ def _by_category(entries: list[Entry]) -> Section:
             gain = f"{100 * (row['ap'] / before - 1):+.1f} %" if before else ""
             names = (str(entry.names[key]) for key in ("dataset", "model", "seed"))
             lines.append((*names, row["category"], f"{row['events']:,}", f"{row['ap']:.3f}", gain))
+            if before and entry is not base:
+                points.append(
+                    Point(
+                        group=f"{entry.names['dataset']}: {row['category']}",
+                        name=entry.names["model"],
+                        value=100 * (row["ap"] / before - 1),
+                    )
+                )
     return Section(
         title=f"mean AP by category (recsys2021: language), and the gain over {BASELINE}",
         header=("dataset", "model", "seed", "category", "events", "mean AP", "gain"),
         lines=tuple(lines),
+        points=tuple(points),
     )
 
 

@@ -151,14 +151,27 @@ def _in_place(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: row.place))
 
 
+class Point(BaseModel):
+    """A figure to be drawn: over ``group``, in the color of ``name``, with bounds if it has any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: str
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
 class Section(BaseModel):
-    """A table with its title; all cells are texts."""
+    """A table with its title; all cells are texts. Where it has points, the page draws them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     header: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
+    points: tuple[Point, ...] = ()
 
 
 class Leaderboard(BaseModel):

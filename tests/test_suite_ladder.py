@@ -3,6 +3,7 @@ import pytest
 
 from suite.ladder import Entry, sections
 from suite.leaderboard import claims
+from suite.report.points import points
 from suite.results import Tasks
 from suite.spec import Part
 
@@ -94,3 +95,20 @@ def test_what_pretraining_reports_is_shown():
 
 def test_without_measured_labels_there_are_no_tables():
     assert sections([], claims("recsys2021")) == []
+
+
+def test_the_page_draws_a_point_for_every_measured_label_and_every_gain():
+    by_label, by_category = (table(LADDER, t) for t in ("AP and RCE", "mean AP by category"))
+    assert [(p.group, p.name) for p in by_label.points[:2]] == [
+        ("log: like", "nn_classifier"),
+        ("log: mean", "nn_classifier"),
+    ]
+    assert {(p.group, round(p.value)) for p in by_category.points} == {
+        ("log: en", 50),
+        ("log: da", 0),
+    }
+    html = points(by_label)
+    assert all(entry.names["model"] in html for entry in LADDER)
+    assert "<script" in html
+    assert len(html) < 100_000
+    assert points(table(LADDER, "pretraining")) == ""

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from suite import tables
 from suite.leaderboard import Leaderboard
 from suite.report.plot import plot
+from suite.report.points import points
 
 
 def page(board: Leaderboard) -> str:
@@ -24,6 +25,7 @@ def page(board: Leaderboard) -> str:
         board=board,
         title=tables.title(board),
         plot=Markup(plot(board)),
+        points=lambda section: Markup(points(section)),
         sections=tables.sections(board),
         numbers=tables.NUMBERS + tables.SEEDS,
         notes=tables.notes(board),
