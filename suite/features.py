@@ -18,9 +18,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.base import NUM_CATEGORIES, NUM_TYPES
-from suite.aggregates import CHANNELS, NUM_STEPS, aggregates
 from suite.context import CONTINUOUS, in_context
 from suite.datasets.base import WINDOWS, Tables, WideFeature
+from suite.histories import PIECE, Described, describe, described
 from suite.texts import texts
 
 Statistics = dict[str, list[Any]]
@@ -143,23 +143,22 @@ def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Feature
     fitting = (pl.col("window") == "train") & pl.col("trained")
     _check_labels(events.filter(fitting), label_names)
 
-    histories = _histories(events, tables.histories)
-    described = aggregates(
-        histories.lazy(), tables.items, starts=tables.starts, time_zone=time_zone
-    ).collect(engine="streaming")
+    histories = described(
+        events, tables.histories, items=tables.items, starts=tables.starts, time_zone=time_zone
+    )
     context = in_context(events, tables.items, time_zone)
-    fitted = histories.select(fitting).to_series()
+    fitted = events.unique("row", keep="first", maintain_order=True).select(fitting).to_series()
     wide = _wide(events, tables)
     statistics = _fit(
-        described.filter(fitted),
-        _last_steps(histories.filter(fitted)),
+        histories.aggregates.filter(fitted),
+        histories.steps(fitted.to_numpy()),
         context.filter(fitting),
         wide.filter(events.select(fitting).to_series()),
     )
     tokens, text_row = texts(events, tables.items)
     return Features(
         events.drop("device"),
-        *_encoded(described, histories, statistics),
+        *_encoded(histories, statistics),
         categorical=_categorical(context, statistics),
         continuous=_standardized("continuous", context.select(CONTINUOUS), statistics),
         labels=events.select(pl.col(label_names).cast(pl.Float32)).to_numpy(order="c"),
@@ -196,8 +195,15 @@ def encode_histories(
     ValueError
         An aggregate or a step is NaN or infinite.
     """
-    described = aggregates(histories.lazy(), items, starts=starts, time_zone=time_zone)
-    return _encoded(described.collect(engine="streaming"), histories, statistics)
+    numbered = histories.with_columns(row=pl.int_range(pl.len()))
+    found = describe(
+        numbered.iter_slices(PIECE),
+        histories.height,
+        items=items,
+        starts=starts,
+        time_zone=time_zone,
+    )
+    return _encoded(found, statistics)
 
 
 def held_out(user_id: NDArray[np.integer[Any]], share: float) -> NDArray[np.bool_]:
@@ -259,34 +265,6 @@ def _check_labels(fitting: pl.DataFrame, label_names: tuple[str, ...]) -> None:
             )
 
 
-def _histories(events: pl.DataFrame, histories: pl.LazyFrame) -> pl.DataFrame:
-    """Histories in the order of ``row``, each with ``trained`` of its user."""
-    rows = events.unique("row", keep="first", maintain_order=True)
-    found = (
-        rows.lazy()
-        .select("window", "user_id", "trained")
-        .join(histories, on=["window", "user_id"], how="left", maintain_order="left")
-        .collect()
-    )
-    lost = found.filter(pl.col("time").list.len().fill_null(0) == 0)
-    if not lost.is_empty():
-        window, user = lost.row(0)[:2]
-        raise ValueError(
-            f"histories: {lost.height} users with events have no history, first user_id {user} "
-            f"in window {window}; such events are dropped before"
-        )
-    return found
-
-
-def _last_steps(histories: pl.DataFrame) -> pl.DataFrame:
-    """List the steps that a sequence model sees, one a row; a null is 0."""
-    return (
-        histories.select(pl.col(CHANNELS).list.tail(NUM_STEPS))
-        .explode(CHANNELS)
-        .select(pl.all().cast(pl.Float64).fill_null(0))
-    )
-
-
 def _wide(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     """Columns of the wide features, a row per event; no column where there are none."""
     if tables.wide is None:
@@ -301,14 +279,15 @@ def _wide(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
 
 
 def _encoded(
-    described: pl.DataFrame, histories: pl.DataFrame, statistics: Statistics
+    histories: Described, statistics: Statistics
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    length = histories["time"].list.len().to_numpy()
-    mask = np.arange(NUM_STEPS) < length[:, None]
-    sequence = np.zeros((*mask.shape, len(CHANNELS)), dtype=np.float32)
-    # Row-major order of a left-aligned mask is the order of the exploded steps.
-    sequence[mask] = _standardized("sequence", _last_steps(histories), statistics)
-    return _standardized("aggregates", described, statistics), sequence, mask
+    """Standardize; the sequence in place, since a copy would be the largest thing in memory."""
+    sequence, mask = histories.sequence, histories.mask
+    for first in range(0, len(mask), PIECE):
+        rows = slice(first, first + PIECE)
+        steps = histories.steps(rows)
+        sequence[rows][mask[rows]] = _standardized("sequence", steps, statistics)
+    return _standardized("aggregates", histories.aggregates, statistics), sequence, mask
 
 
 def _fit(

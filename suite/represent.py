@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +118,15 @@ def represent(
             assert fitted is not None
             state = fitted.state
         pieces = list(batches.chunks(features, rows, size=EVENTS_PER_SHARD))
-        found = shards.each(_vectors, pieces, model, state, features)
-        vector = np.empty((len(rows), found[0].shape[1]), np.float32)
-        vector[np.concatenate(pieces)] = np.concatenate(found)
+        # Of the events a model needs their histories alone; the rest would travel in vain.
+        needed = replace(features, events=features.events.select("row"))
+        vector = np.empty((len(rows), 0), np.float32)
+        for piece, found in zip(
+            pieces, shards.each(_vectors, pieces, model, state, needed), strict=True
+        ):
+            if not vector.size:
+                vector = np.empty((len(rows), found.shape[1]), np.float32)
+            vector[piece] = found
     return Representation(
         user_id=features.events["user_id"].to_numpy(),
         event_id=features.events["event_id"].to_numpy(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -11,18 +12,21 @@ GPU_SHARE = 0.25
 """Of a GPU for each task: four shards at once keep one busy while others move their inputs."""
 
 
-def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> list[Any]:
-    """Call ``function(shard, *shared)`` for every shard; results in the order of the shards.
+def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> Iterator[Any]:
+    """Call ``function(shard, *shared)`` for every shard; yield results in the order of the shards.
 
-    On a cluster with GPUs a task holds a share of one. Without, a single shard runs in this
-    process: a task of its own would only move its inputs. A lost task is retried by Ray; since
-    shards are independent, their number changes no result.
+    A result is let go of once the next one is asked for. On a cluster with GPUs a task holds a
+    share of one. Without, a single shard runs in this process: a task of its own would only move
+    its inputs. A lost task is retried by Ray; since shards are independent, their number changes
+    no result.
     """
     found = ray.cluster_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
     gpus = found.get("GPU", 0)
     if len(shards) == 1 and not gpus:
-        return [function(shards[0], *shared)]
+        yield function(shards[0], *shared)
+        return
     stored = [ray.put(value) for value in shared]
     task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE if gpus else 0, max_retries=3)(function)
-    results: list[Any] = ray.get([task.remote(shard, *stored) for shard in shards])
-    return results
+    waiting = deque(task.remote(shard, *stored) for shard in shards)
+    while waiting:
+        yield ray.get(waiting.popleft())
