@@ -74,6 +74,12 @@ def fitting(compute: Compute) -> Compute:
     return compute.model_copy(update={"cpus_per_worker": cpus})
 
 
+def num_cpus() -> int:
+    """CPUs of all machines of the cluster that is connected."""
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return int(there.get("CPU", 0))
+
+
 def _knock(address: str) -> None:
     """Fail at once where nobody listens: Ray would try for minutes."""
     at = urlsplit(address if "://" in address else f"//{address}")

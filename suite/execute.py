@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,6 +18,7 @@ from suite.progress import Display
 from suite.room import Room
 from suite.spec import Compute
 from suite.store import Store
+from suite.timeline import Span, Timeline
 
 ATTEMPTS = 4
 """Times that a step is started before its losses are taken for its own fault."""
@@ -32,13 +35,20 @@ LOST: dict[type[Exception], str] = {
 """What may go well elsewhere or later, and how a person is told of it."""
 
 
-def execute(steps: list[Step], store: Store, compute: Compute, display: Display) -> dict[str, str]:
+def execute(
+    steps: list[Step],
+    store: Store,
+    compute: Compute,
+    display: Display,
+    timeline: Timeline | None = None,
+) -> dict[str, str]:
     """Run steps as Ray tasks, each after its inputs; return the reasons of those that failed.
 
     A step whose process or host is lost is started again, where there is room, up to ``ATTEMPTS``
     times. One for which the cluster has no room fails after ``compute.wait_s`` seconds of that.
+    Steps that succeed are noted in the timeline.
     """
-    run = _Run(steps, store, cluster.fitting(compute), display)
+    run = _Run(steps, store, cluster.fitting(compute), display, timeline or Timeline(0.0))
     while run.waiting or run.running:
         run.start()
         display.update([step.title for step in run.running.values()])
@@ -49,13 +59,20 @@ def execute(steps: list[Step], store: Store, compute: Compute, display: Display)
 class _Run:
     """Steps on their way: waiting for their inputs, running, failed."""
 
-    def __init__(self, steps: list[Step], store: Store, compute: Compute, display: Display) -> None:
+    def __init__(
+        self,
+        steps: list[Step],
+        store: Store,
+        compute: Compute,
+        display: Display,
+        timeline: Timeline,
+    ) -> None:
         self.waiting = {step.digest: step for step in steps}
         self.running: dict[Any, Step] = {}
         self.failures: dict[str, str] = {}
         self._attempts: Counter[str] = Counter()
         self._store, self._compute, self._display = store, compute, display
-        self._room = Room(compute)
+        self._room, self._timeline = Room(compute), timeline
 
     def start(self) -> None:
         """Start every step whose inputs are there; one whose input failed has failed too."""
@@ -83,6 +100,9 @@ class _Run:
                 self.waiting[step.digest] = step
             else:
                 self._ended(step, f"{reason}, {count} times in all" if lost else reason)
+            if reason is None:
+                cpus = self._compute.most_cpus if step.kind == "fit" else 1
+                self._timeline.add(replace(ray.get(ref), cpus=cpus))
         for ref, reason in self._room.lacking(self.running, self._display):
             ray.cancel(ref, force=True)
             self._ended(self.running.pop(ref), reason)
@@ -103,16 +123,37 @@ class _Run:
 
 
 @ray.remote(max_retries=3)
-def perform(store: Store, step: Step, extra: dict[str, Any], *_inputs_done: None) -> None:
+def perform(store: Store, step: Step, extra: dict[str, Any]) -> Span:
     """Run one step where Ray put it: load its inputs, compute, keep the result."""
-    loaded = [known.result(i.kind).load(store.path(i.kind, i.digest)) for i in step.inputs]
+    begin = time.time()
+    folders = [store.path(i.kind, i.digest) for i in step.inputs]
+    inputs = zip(step.inputs, folders, strict=True)
+    loaded = [known.result(i.kind).load(folder) for i, folder in inputs]
     if step.kind == "fit":
         extra = {**extra, "scratch": store.scratch(step.digest)}
     start = time.perf_counter()
     result = known.function(step.kind)(*loaded, **step.arguments, **extra)
-    with store.writing(step.kind, step.digest, {"seconds": time.perf_counter() - start}) as folder:
+    seconds = time.perf_counter() - start
+    with store.writing(step.kind, step.digest, {"seconds": seconds}) as folder:
         result.save(folder)
+        written_bytes = _size_bytes(folder)
     store.clear(step.digest)
+    return Span(
+        kind=step.kind,
+        title=step.title,
+        digest=step.digest,
+        node=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]
+        start=begin,
+        end=time.time(),
+        compute_s=seconds,
+        read_bytes=sum(map(_size_bytes, folders)),
+        written_bytes=written_bytes,
+        cpus=1,
+    )
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _outcome(ref: Any) -> tuple[str | None, bool]:

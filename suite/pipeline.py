@@ -8,6 +8,9 @@ room; when none is missing, Ray is not started.
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 from rich.console import Console
 
 from suite import analysis, plan, record, tracking
@@ -16,6 +19,7 @@ from suite.plan import Step
 from suite.spec import Suite
 from suite.steps import STEPS
 from suite.store import Store
+from suite.timeline import Timeline
 
 
 def run(
@@ -46,6 +50,7 @@ def run(
     ValueError
         The suite or its data is wrong, or nothing answers at the tracking URI; no cell was started.
     """
+    timeline = Timeline(begin=time.time())
     plans = plan.plans(suite)
     failures: dict[str, str] = {}
     together = analysis.analyses(plans, suite.bootstrap, tasks=suite.tasks)
@@ -57,13 +62,18 @@ def run(
         from suite.progress import Display
 
         with cluster.connected(address), Display(console, len(missing)) as display:
+            timeline.cluster_cpus = cluster.num_cpus()
             data = [step for step in missing if step.kind == "features"]
-            for reason in execute(data, store, suite.compute, display).values():
-                raise ValueError(reason)
-            tracking.check(tracking_uri)
+            # The tracker takes seconds to load and to answer, which the data's tasks hide.
+            with ThreadPoolExecutor(1) as thread:
+                checked = thread.submit(tracking.check, tracking_uri)
+                for reason in execute(data, store, suite.compute, display, timeline).values():
+                    raise ValueError(reason)
+            checked.result()
             rest = [step for step in missing if step.kind != "features"]
-            failures = execute(rest, store, suite.compute, display)
-    return record.record(suite.suite, plans, together, store, failures, tracking_uri)
+            failures = execute(rest, store, suite.compute, display, timeline)
+        console.print(f"{suite.suite}: {timeline}", soft_wrap=True, highlight=False)
+    return record.record(suite.suite, plans, together, store, failures, tracking_uri, timeline)
 
 
 def unfinished(wanted: list[Step], store: Store) -> list[Step]:

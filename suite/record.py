@@ -12,7 +12,8 @@ from suite.analysis import Analysis
 from suite.leaderboard import Leaderboard, Row, claims
 from suite.plan import Plan
 from suite.results import Measures
-from suite.store import Store
+from suite.store import Store, public
+from suite.timeline import TIMELINE, Timeline
 
 
 def record(
@@ -22,6 +23,7 @@ def record(
     store: Store,
     failures: dict[str, str],
     tracking_uri: str,
+    timeline: Timeline | None = None,
 ) -> Leaderboard:
     """Assemble, publish and track the leaderboard of a suite.
 
@@ -39,6 +41,8 @@ def record(
         Reason by digest of a step; every other cell is finished.
     tracking_uri
         MLflow store; what it already holds is left as it is.
+    timeline
+        Of this execution; published beside the leaderboard where a step ran.
 
     Returns
     -------
@@ -63,6 +67,8 @@ def record(
     if not _is_recorded(board, store, tracking_uri):
         with tempfile.TemporaryDirectory() as folder:
             report.write(board, Path(folder))
+            if timeline is not None and timeline.spans:
+                (Path(folder) / TIMELINE).write_text(timeline.to_json())
             store.publish(name, Path(folder))
             tracking.record(
                 board,
@@ -89,7 +95,7 @@ def _is_recorded(board: Leaderboard, store: Store, tracking_uri: str) -> bool:
 
 
 def _record_digest(board: Leaderboard, tracking_uri: str) -> str:
-    return digest.digest([board.suite, board.digest, tracking.public(tracking_uri)])
+    return digest.digest([board.suite, board.digest, public(tracking_uri)])
 
 
 def _row(

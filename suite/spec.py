@@ -115,6 +115,11 @@ class Compute(BaseModel):
         return self.workers if isinstance(self.workers, int) else self.workers[1]
 
     @property
+    def most_cpus(self) -> int:
+        """Upper bound of the CPUs that a fit holds, its workers included."""
+        return self.most_workers * self.cpus_per_worker
+
+    @property
     def task_cpus(self) -> int:
         """CPUs that the task of a fit holds: none where its workers hold their own."""
         return 0 if self.most_workers > 1 else self.cpus_per_worker
@@ -195,7 +200,7 @@ def load(name: str, overrides: list[str] | None = None) -> Suite:
     Parameters
     ----------
     name
-        ``quick``, or ``path/to/suite.yaml``.
+        ``quick``, ``path/to/suite.yaml``, or a URI such as ``s3://bucket/suite.yaml``.
     overrides
         ``key=value`` with a dotted key, such as ``training.epochs=2`` or
         ``datasets.0.synthetic.users=500``; the value is YAML.
@@ -210,33 +215,46 @@ def load(name: str, overrides: list[str] | None = None) -> Suite:
     ValueError
         One line: the file and key, what was found, what is allowed.
     """
-    path = recipes().get(name, Path(name))
-    if not path.is_file():
-        raise ValueError(f"there is no suite or file {name!r}; {nearest(name, recipes())}")
+    file = f"{name}.yaml" if name in recipes() else name.rpartition("/")[2]
     try:
-        content = yaml.safe_load(_expand(path))
+        content = yaml.safe_load(_expand(file, _text(name)))
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: found {type(content).__name__}, allowed: a mapping of keys")
+        raise ValueError(f"{name}: found {type(content).__name__}, allowed: a mapping of keys")
     for text in overrides or []:
         override(content, text)
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        raise ValueError(f"{path.name}: {first_line(error, Suite)}") from None
+        raise ValueError(f"{file}: {first_line(error, Suite)}") from None
 
 
-def _expand(path: Path) -> str:
-    """Text of the file with ``${VARIABLE}`` replaced from the environment."""
+def _text(name: str) -> str:
+    """Text of a recipe, of a file, or of what lies at a URI, as the best of a search may do."""
+    if "://" in name:
+        import fsspec
+
+        try:
+            return str(fsspec.filesystem(name.partition("://")[0]).cat_file(name).decode())
+        except (ImportError, ValueError, OSError) as error:
+            raise ValueError(f"there is no suite {name!r}: {error}") from None
+    path = recipes().get(name, Path(name))
+    if not path.is_file():
+        raise ValueError(f"there is no suite or file {name!r}; {nearest(name, recipes())}")
+    return path.read_text(encoding="utf-8")
+
+
+def _expand(file: str, text: str) -> str:
+    """Replace ``${VARIABLE}`` from the environment."""
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
-            msg = f"{path.name}: {match[0]} is not set; it names the folder of the data"
+            msg = f"{file}: {match[0]} is not set; it names the folder of the data"
             raise ValueError(msg)
         return os.environ[match[1]]
 
-    return re.sub(r"\$\{(\w+)\}", value, path.read_text(encoding="utf-8"))
+    return re.sub(r"\$\{(\w+)\}", value, text)
 
 
 def override(content: dict[str, Any], text: str) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.leaderboard import Leaderboard, Row
+from suite.store import public
+from suite.timeline import TIMELINE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -112,7 +113,7 @@ def record(
     suite_digest
         Identifies the parent run within the experiment.
     artifacts
-        Folder of the files that ``suite.report.write`` wrote.
+        Folder of the files that ``suite.report.write`` wrote, and of the timeline, if any.
     extra
         Per digest of a cell, values of the keys in ``EXTRA``.
 
@@ -282,8 +283,9 @@ def _finish(client: MlflowClient, parent: Run, leaderboard: Leaderboard, artifac
     if parent.data.tags.get(BOARD) == leaderboard.digest:
         return
     run_id = parent.info.run_id
-    for name in FILES:
-        client.log_artifact(run_id, str(artifacts / name))
+    for name in (*FILES, TIMELINE):
+        if (artifacts / name).is_file():
+            client.log_artifact(run_id, str(artifacts / name))
     client.set_terminated(run_id, "FAILED" if leaderboard.failed else "FINISHED")
     client.set_tag(run_id, "latentprint.synthetic", str(leaderboard.synthetic).lower())
     client.set_tag(run_id, BOARD, leaderboard.digest)
@@ -375,11 +377,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def public(uri: str) -> str:
-    """Return a URI without user, password and query."""
-    return re.sub(r"//.*@", "//", uri, flags=re.DOTALL).split("?")[0]
 
 
 def _file(uri: str) -> Path:

@@ -178,8 +178,8 @@ class Objective:
         if self.store.has(step.kind, step.digest):
             return
         if step.kind != "fit":
-            task = perform.options(num_cpus=1, **OUTSIDE).remote(self.store, step, {})
-            self._follow(task, trial_id, report)
+            ref = perform.options(num_cpus=1, **OUTSIDE).remote(self.store, step, {})
+            self._follow(ref, trial_id, report)
             return
         # A fit that goes on reports only the epochs that were missing.
         state = checkpoint.load(f"{self.store.scratch(step.digest)}/checkpoint.pt")

@@ -10,8 +10,9 @@ from suite.train import _threads
 pytestmark = pytest.mark.cluster
 
 
+@pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize(("asked", "granted"), [(1, 1), (2, 2), (64, 2)])
-def test_a_fit_asks_for_no_more_cpus_than_a_node_has(ray_session, asked, granted):
+def test_a_fit_asks_for_no_more_cpus_than_a_node_has(asked, granted):
     assert fitting(Compute(cpus_per_worker=asked)).cpus_per_worker == granted
 
 

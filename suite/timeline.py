@@ -1,0 +1,140 @@
+"""When and where each step of an execution ran, and what of its wall time was anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+TIMELINE = "timeline.json"
+"""File beside the leaderboard's."""
+
+WORK = ("fit", "represent", "attack")
+"""Kinds of steps that an execution is for; all else is what it costs besides."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A step that ran.
+
+    Attributes
+    ----------
+    kind, title, digest
+        Of the step.
+    node
+        Address of the machine.
+    start, end
+        In s since the epoch, by that machine's clock; results are read and written in between.
+    compute_s
+        Of that, the step's own function.
+    read_bytes, written_bytes
+        Size of the results that the step took and left.
+    cpus
+        CPUs that the step and its workers held.
+    """
+
+    kind: str
+    title: str
+    digest: str
+    node: str
+    start: float
+    end: float
+    compute_s: float
+    read_bytes: int
+    written_bytes: int
+    cpus: int
+
+
+@dataclass
+class Timeline:
+    """All steps of one execution of a suite.
+
+    Attributes
+    ----------
+    begin, end
+        In s since the epoch: of the execution, Ray's start included.
+    cluster_cpus
+        CPUs of all machines.
+    spans
+        In order of their ends.
+    """
+
+    begin: float
+    end: float = 0.0
+    cluster_cpus: int = 0
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, span: Span) -> None:
+        """Note a step that has ended."""
+        self.spans.append(span)
+        self.end = max(self.end, span.end)
+
+    @property
+    def wall_s(self) -> float:
+        """From begin to end."""
+        return self.end - self.begin
+
+    @property
+    def outside(self) -> float:
+        """Share of the wall time in which no fit, represent or attack ran, in [0, 1]."""
+        ran = ((s.start, s.end) for s in self.spans if s.kind in WORK)
+        return 1 - covered(ran) / self.wall_s if self.wall_s > 0 else 0.0
+
+    @property
+    def idle(self) -> float:
+        """Share of the cluster's CPU seconds that no step held, in [0, 1]."""
+        held = sum(s.cpus * (s.end - s.start) for s in self.spans)
+        there = self.cluster_cpus * self.wall_s
+        return max(0.0, 1 - held / there) if there > 0 else 0.0
+
+    @property
+    def moved_bytes(self) -> int:
+        """Size of the results that steps took and left."""
+        return sum(s.read_bytes + s.written_bytes for s in self.spans)
+
+    def seconds(self) -> dict[str, float]:
+        """Sum of the steps' seconds by kind, reading and writing included."""
+        found: dict[str, float] = {}
+        for span in self.spans:
+            found[span.kind] = found.get(span.kind, 0.0) + span.end - span.start
+        return found
+
+    def to_json(self) -> str:
+        """Return figures and steps as JSON, a step a line."""
+        head: dict[str, Any] = {
+            "begin": self.begin,
+            "end": self.end,
+            "wall_s": self.wall_s,
+            "outside_fit_represent_attack": self.outside,
+            "cluster_cpus": self.cluster_cpus,
+            "idle": self.idle,
+            "moved_bytes": self.moved_bytes,
+            "seconds": self.seconds(),
+        }
+        lines = ",\n".join(json.dumps(asdict(span)) for span in self.spans)
+        return f'{json.dumps(head)[:-1]}, "spans": [\n{lines}\n]}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> Timeline:
+        """Read what ``to_json`` wrote."""
+        plain = json.loads(text)
+        spans = [Span(**span) for span in plain["spans"]]
+        return cls(plain["begin"], plain["end"], plain["cluster_cpus"], spans)
+
+    def __str__(self) -> str:
+        """Say in a line what the execution took."""
+        return (
+            f"{self.wall_s:.0f} s, {self.outside:.0%} of it outside fit, represent and attack; "
+            f"{self.idle:.0%} of {self.cluster_cpus} CPUs idle; "
+            f"{self.moved_bytes / 1e6:.0f} MB read and written"
+        )
+
+
+def covered(intervals: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of intervals."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
