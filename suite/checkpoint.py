@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-import uuid
 from typing import Any
 
 import fsspec
 import torch
+
+from suite.atomic import replace
 
 
 def save(url: str, state: dict[str, Any]) -> None:
@@ -16,14 +17,12 @@ def save(url: str, state: dict[str, Any]) -> None:
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    partial = f"{path}.{uuid.uuid4().hex}"
-    fs.pipe(partial, buffer.getvalue())
-    fs.mv(partial, path)
+    replace(fs, path, buffer.getvalue())
 
 
 def load(url: str) -> dict[str, Any] | None:
     """Read the checkpoint, or None where there is none; nothing in it is unpickled."""
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     if not fs.exists(path):
         return None
     # Whoever resumes may have no such device.

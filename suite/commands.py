@@ -16,7 +16,7 @@ from rich.table import Table
 from suite import registry, spec
 from suite.leaderboard import Leaderboard
 from suite.spec import Suite
-from suite.store import Store
+from suite.store import Store, public
 
 load = spec.load
 
@@ -31,8 +31,7 @@ def open_store(storage: str | None) -> Store:
         Of a URI whose protocol is unknown, or whose library is not installed.
     """
     url = storage or os.environ.get("LATENTPRINT_STORAGE") or "runs"
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    if in_job and "://" not in url and not Path(url).is_absolute():
+    if _in_job() and "://" not in url and not Path(url).is_absolute():
         msg = (
             f"storage: found the relative path {url!r} inside a Ray job, whose folder is thrown "
             "away; allowed: an absolute path or a URI, by --storage or LATENTPRINT_STORAGE"
@@ -41,7 +40,7 @@ def open_store(storage: str | None) -> Store:
     try:
         return Store(url if "://" in url else str(Path(url).resolve()))
     except (ImportError, ValueError) as error:
-        raise ValueError(f"storage: {url}: {error}") from None
+        raise ValueError(f"storage: {public(url)}: {error}") from None
 
 
 def run(suite: Suite, store: Store, tracking_uri: str | None, address: str | None) -> int:
@@ -52,7 +51,7 @@ def run(suite: Suite, store: Store, tracking_uri: str | None, address: str | Non
     progress.print(f"{suite.suite}: {num_cells} cells, results in {store.url}", soft_wrap=True)
     from suite import pipeline, tables
 
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _default_uri(store)
+    uri = _uri(tracking_uri, store)
     board = pipeline.run(suite, store, tracking_uri=uri, address=address, console=progress)
     tables.show(board)
     Console().print(f"report: {store.published(suite.suite)}/leaderboard.html", soft_wrap=True)
@@ -75,7 +74,7 @@ def tune(
     from suite.tuned import show
 
     study = tuning.study(suite, model, **wanted)
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _default_uri(store)
+    uri = _uri(tracking_uri, store)
     tuned = tuning.tune(
         suite,
         store,
@@ -202,7 +201,20 @@ def _described(parameter: inspect.Parameter) -> str:
     return f"{parameter.name}={parameter.default!r}"
 
 
-def _default_uri(store: Store) -> str:
+def _in_job() -> bool:
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def _uri(tracking_uri: str | None, store: Store) -> str:
+    """Tracking store asked for, that of the environment, or a SQLite file in the storage."""
+    if tracking_uri and "@" in tracking_uri and _in_job():
+        raise ValueError(
+            f"--tracking-uri: found a user or a password in {public(tracking_uri)}, and a job's "
+            "command line is shown on the dashboard; allowed: none, or MLFLOW_TRACKING_URI in the "
+            "environment of `ray start`"
+        )
+    if uri := tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
     if not store.is_local:
         msg = f"--tracking-uri: none given, and {store.url} cannot hold a SQLite file"
         raise ValueError(msg)

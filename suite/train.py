@@ -27,6 +27,7 @@ from suite.features import Features
 from suite.fitted import Fitted
 from suite.loop import MOST_SCORED, DivergedError, Worker, positive_weight, train
 from suite.spec import Compute, Part, Training
+from tuning.storage import storage
 
 KIND = "ray.io/accelerator-type"
 """Label by which Ray tells what GPU a node has."""
@@ -332,7 +333,7 @@ def _trainer(config: dict[str, Any], compute: Compute, scratch: str) -> TorchTra
         torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if cuda else "gloo"),
         scaling_config=ScalingConfig(**scaling),
         run_config=RunConfig(
-            name="train", storage_path=scratch, failure_config=FailureConfig(max_failures=3)
+            name="train", failure_config=FailureConfig(max_failures=3), **storage(scratch)
         ),
     )
 

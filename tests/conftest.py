@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -201,6 +202,30 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
         return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[dict[str, str]]:
+    """Serve S3 on loopback, with one empty bucket; gives the environment that reaches it."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    environment = {
+        "AWS_ACCESS_KEY_ID": "an-id-of-a-test",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-of-a-test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        import fsspec
+
+        fsspec.filesystem("s3", use_listings_cache=False).mkdir("results")
+        yield environment
+    server.stop()
 
 
 @pytest.fixture(scope="module")

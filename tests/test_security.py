@@ -36,6 +36,9 @@ def complaints(commands):
     found += [f"a page on {host}" for host in hosts if host not in LOOPBACK]
     found += re.findall(r"RAY_AUTH_MODE=disabled", commands)
     found += re.findall(r"RAY_AUTH_TOKEN=\S+", commands)
+    # What is typed is kept by shells and shown to all by `ps` and the dashboard.
+    found += re.findall(r"\w*(?:SECRET|PASSWORD)\w*=[^\s$]\S*", commands)
+    found += re.findall(r"\w+://[^\s/@]+@\S+", commands)
     return found
 
 
@@ -54,6 +57,29 @@ def test_no_file_that_starts_things_switches_the_token_off_or_holds_one(file):
     text = file.read_text(errors="ignore")
     assert not re.search(r"RAY_AUTH_MODE[\s\"':=]+disabled", text)
     assert not re.search(r"RAY_AUTH_TOKEN=[^$\s]", text)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            ("--storage", "s3://an-id:a-key@bucket/runs"),
+            "latentprint: storage: s3://bucket/runs: found a user or a password",
+        ),
+        (
+            ("--storage", "memory://runs", "--tracking-uri", "postgresql://me:a-key@host/db"),
+            "latentprint: --tracking-uri: found a user or a password in postgresql://host/db",
+        ),
+    ],
+)
+def test_a_job_whose_command_line_holds_a_secret_is_refused_without_repeating_it(
+    options, line, latentprint, monkeypatch
+):
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    ended = latentprint("run", "quick", *options)
+    assert ended.code == 2
+    assert line in ended.err
+    assert "a-key" not in ended.out + ended.err
 
 
 TOKEN = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/token\n"
@@ -78,6 +104,11 @@ TOKEN = "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/token\n"
         ),
         (f"{TOKEN}RAY_AUTH_MODE=disabled ray status\n", ["RAY_AUTH_MODE=disabled"]),
         (f"{TOKEN}RAY_AUTH_TOKEN=0123 ray status\n", ["RAY_AUTH_TOKEN=0123"]),
+        ("export AWS_SECRET_ACCESS_KEY=0123\n", ["AWS_SECRET_ACCESS_KEY=0123"]),
+        ("export MLFLOW_TRACKING_PASSWORD=$(cat file)\n", []),
+        ("latentprint run quick --storage s3://bucket/runs\n", []),
+        ("latentprint run quick --storage s3://id:key@bucket\n", ["s3://id:key@bucket"]),
+        ("latentprint run quick --tracking-uri http://me:pw@host\n", ["http://me:pw@host"]),
     ],
 )
 def test_the_scan_finds_what_is_unsafe(commands, found):

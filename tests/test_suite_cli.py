@@ -25,7 +25,7 @@ WRONG = [
     ("run quick --set 'models=[{mlp: {depth: 0}}]'", "mlp: width must be >= 2, depth and dim >= 1"),
     ("run quick --set models=[own.py:Mine]", "models: own.py:Mine: there is no Python file"),
     ("run kuairand", "kuairand.yaml: ${LATENTPRINT_DATA} is not set"),
-    ("run quick --storage s3://bucket/x", "storage: s3://bucket/x: Install s3fs"),
+    ("run quick --storage gs://bucket/x", "storage: gs://bucket/x: Please install gcsfs"),
     ("run quick --storage nothing://x", "storage: nothing://x: Protocol not known"),
     ("run quick --storage memory://x", "--tracking-uri: none given"),
     ("leaderboard", "no suite has been run here; found: none"),

@@ -32,6 +32,7 @@ from ray.tune.search import Searcher
 from tuning import space as spaces
 from tuning.schedulers import scheduler
 from tuning.space import Point
+from tuning.storage import storage
 from tuning.study import Study
 
 Row = dict[str, float]
@@ -149,9 +150,14 @@ def search(
     with _environment():
         # Tune takes no request for nothing; a byte leaves all CPUs to what the trials start.
         trainable: Any = tune.with_resources(_trainable(function), {"CPU": 0, "memory": 1})
-        at = f"{folder}/tune"
-        if _has_state(at):
-            tuner = tune.Tuner.restore(at, trainable, restart_errored=True)
+        kept = storage(folder)
+        if _has_state(f"{folder}/tune"):
+            tuner = tune.Tuner.restore(
+                f"{kept['storage_path']}/tune",
+                trainable,
+                restart_errored=True,
+                storage_filesystem=kept.get("storage_filesystem"),
+            )
         else:
             tuner = tune.Tuner(
                 trainable,
@@ -166,10 +172,10 @@ def search(
                 ),
                 run_config=tune.RunConfig(
                     name="tune",
-                    storage_path=folder,
                     verbose=0,
                     callbacks=[_Watcher(watch)],
                     failure_config=tune.FailureConfig(max_failures=3),
+                    **kept,
                 ),
             )
         results = tuner.fit()
@@ -180,7 +186,7 @@ def search(
 
 def _has_state(at: str) -> bool:
     """Whether Tune got as far as to write what it can go on from."""
-    fs, path = fsspec.core.url_to_fs(at)
+    fs, path = fsspec.core.url_to_fs(at, use_listings_cache=False)
     return bool(fs.exists(path)) and any("experiment_state-" in name for name in fs.ls(path, False))
 
 
