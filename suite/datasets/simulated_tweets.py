@@ -27,6 +27,7 @@ READ_PER_DAY, TWEETS_PER_DAY = 12.0, 8.0
 FOLLOWED_SHARE = 0.7
 
 _TYPE_SHARE = np.array([0.5, 0.2, 0.1, 0.2])
+_OWN = (0, 2)
 _MEDIA_RATE = np.array([0.35, 0.15, 0.07])
 
 _BASE = np.array([-0.9, -2.9, -2.3, -3.4])
@@ -35,6 +36,8 @@ _TASTE = np.array([1.1, 0.7, 1.0, 0.8])
 _MEDIA = np.array([0.7, -0.4, 0.6, 0.2])
 _FOREIGN = np.array([-0.7, -1.2, -0.8, -1.0])
 _AUDIENCE = np.array([0.6, 0.3, 0.5, 0.5])
+_LATE_MEDIA = np.array([0.9, -0.7, 0.8, 0.9])
+_VETERAN_OWN = np.array([0.9, 0.8, -0.8, 0.9])
 _TEXT_OF_LANGUAGE = np.array([1.0, 1.2, 0.8, 1.0, 0.6, 1.4])
 _TEXT = np.array(
     # Agreement of traits 1 and 2, 2 and 3, 1 and 3.
@@ -304,7 +307,8 @@ def probabilities(
     """Probability of each label of each interaction, (N, L).
 
     Taste, media and language work through products of what the reader is and what the tweet is;
-    the audience of a creator helps most at a middle size; of the text only agreements count.
+    so do the hour and pictures, and the age of the reader's account and who the words are by. The
+    audience of a creator helps most at a middle size; of the text only agreements count.
     """
     creator = people.creators[tweets.creator[tweet]]
     # 0 is the average topic, 1 about the best liked one of an individual reader.
@@ -312,6 +316,10 @@ def probabilities(
     media = (people.media_taste[reader] * (tweets.media[tweet] > 0)).sum(axis=1)
     foreign = people.language[reader] != tweets.language[tweet]
     size = np.log10(1 + people.followers[creator]) - 3
+    late = np.tanh(tweets.time_s[tweet] % DAY_S / 3600 - 17.5)
+    shown = np.where(tweets.media[tweet].any(axis=1), 1, -1)
+    age_days = (tweets.time_s[tweet] - people.created_s[reader]) / DAY_S
+    own = np.where(np.isin(tweets.kind[tweet], _OWN), 1, -1)
     traits = tweets.traits[tweet]
     agreement = traits * np.roll(traits, -1, axis=1)
     agreement[:, 2] = traits[:, 0] * traits[:, 2]
@@ -323,6 +331,8 @@ def probabilities(
         (_FOREIGN, foreign),
         (_FOLLOWS, follows),
         (_AUDIENCE, 1 - (size**2).clip(0, 3)),
+        (_LATE_MEDIA, late * shown),
+        (_VETERAN_OWN, np.tanh((age_days - 2000) / 300) * own),
     ):
         logit = logit + np.outer(value, weight)
     return np.asarray(expit(logit))
