@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Tables, WideFeature
+from suite.datasets.base import (
+    EVENTS,
+    HISTORIES,
+    ITEMS,
+    WINDOWS,
+    Dataset,
+    Tables,
+    WideFeature,
+)
 
 COPENHAGEN = "Europe/Copenhagen"
 STARTS = {
@@ -133,3 +142,34 @@ def wide_world(seed: int, **sizes: int) -> Tables:
     )
     items = found.items.with_columns(tokens=tokens.cast(pl.List(pl.Int32)))
     return replace(found, items=items, wide=wide.lazy(), wide_features=WIDE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WideWorld(Dataset):
+    """``wide_world`` as a user's own dataset.
+
+    Parameters
+    ----------
+    users
+        Number of users.
+    """
+
+    users: int = 60
+
+    @property
+    def synthetic(self) -> bool:
+        return True
+
+    def files(self) -> list[Path]:
+        return []
+
+    def tables(self) -> Tables:
+        found = wide_world(3, users=self.users)
+        return replace(found, wide=None, wide_features=())
+
+    def widened(self, tables: Tables, *, holdout_users: float) -> Tables:
+        found = wide_world(3, users=self.users)
+        ids = tables.events.select("event_id")
+        assert found.wide is not None
+        kept = found.wide.join(ids, on="event_id", how="semi")
+        return replace(tables, wide=kept, wide_features=found.wide_features)

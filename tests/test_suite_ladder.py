@@ -1,11 +1,17 @@
+import json
+import sqlite3
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
 from suite.ladder import Entry, sections
 from suite.leaderboard import claims
 from suite.report.points import points
 from suite.results import Tasks
 from suite.spec import Part
+from tests.processes import finish
 
 
 def row(label, ap, stage="fitted"):
@@ -112,3 +118,48 @@ def test_the_page_draws_a_point_for_every_measured_label_and_every_gain():
     assert "<script" in html
     assert len(html) < 100_000
     assert points(table(LADDER, "pretraining")) == ""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A suite that reports labels, over data with two labels and wide features."""
+    storage = tmp_path_factory.mktemp("ladder")
+    small = {"widths": [[16, 8, 8, 8, 4]], "dropout": [0.0] * 5}
+    content = {
+        "suite": "multitask",
+        "datasets": [f"{Path(__file__).parent}/canonical.py:WideWorld"],
+        "tasks": True,
+        "training": {"epochs": 1, "batch_size": 64, "user_cap": 16, "finetune_epochs": 1},
+        "models": [{"nn_classifier": small}, {"gbdt": {"num_rounds": 4, "depth": 2}}, "logistic"],
+        "releases": ["model", "raw"],
+        "protocols": ["static"],
+        "attacks": ["cosine"],
+        "bootstrap": 100,
+    }
+    (storage / "multitask.yaml").write_text(yaml.safe_dump(content))
+    done = finish("run", storage / "multitask.yaml", "--storage", storage / "runs")
+    assert done.returncode == 0, done.stderr
+    return done, storage / "runs"
+
+
+@pytest.mark.cluster
+def test_a_run_publishes_labels_beside_claims_and_tracks_them(ran):
+    done, storage = ran
+    published = storage / "suites" / "multitask"
+    board = json.loads((published / "leaderboard.json").read_text())
+    by_label = next(a for a in board["analyses"] if a["title"].startswith("AP and RCE"))
+    measured = [line[1:3] for line in by_label["lines"] if not line[0].startswith("claimed")]
+    assert measured == [
+        ["fitted", "nn_classifier"],
+        ["fine-tuned", "nn_classifier"],
+        ["fitted", "gbdt"],
+        ["fine-tuned", "gbdt"],
+        ["fitted", "logistic"],
+    ]
+    assert "AP like" in done.stdout
+    assert "likely 22.64" in (published / "leaderboard.html").read_text()
+    with sqlite3.connect(f"file:{storage}/mlflow.db?mode=ro", uri=True) as database:
+        keys = {key for (key,) in database.execute("select distinct key from latest_metrics")}
+    database.close()
+    assert {"utility/ap_like", "utility/rce_like", "utility/ap_engaged"} <= keys
+    assert {row["status"] for row in board["rows"]} == {"done"}
