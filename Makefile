@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FAISS ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test setup lint types layers bench slow clean
+.PHONY: run test setup lint types layers bench slow namespaces clean
 
 run: setup
 	$(BIN)/latentprint run quick
@@ -33,8 +33,13 @@ types: setup
 layers: setup
 	$(BIN)/lint-imports
 
-slow: setup
+slow: setup namespaces
 	$(BIN)/pytest -m slow
+
+# Tests of several hosts make them of namespaces: as root, with iproute2; otherwise they are skipped.
+namespaces:
+	@if [ "$$(id -u)" = 0 ] && ! command -v ip && command -v apt-get; then \
+	  apt-get update -q && apt-get install -y --no-install-recommends iproute2; fi >/dev/null
 
 bench: setup
 	$(BIN)/pytest tests/bench/bench_*.py -m "" -s

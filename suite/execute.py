@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,18 +95,38 @@ class _Run:
         for ref in done:
             step = self.running.pop(ref)
             reason, lost = _outcome(ref)
-            count = self._attempts[step.digest]
-            if lost and count < ATTEMPTS:
-                self._display.lost(step, f"{reason}; start {count + 1} of {ATTEMPTS}")
-                self.waiting[step.digest] = step
-            else:
-                self._ended(step, f"{reason}, {count} times in all" if lost else reason)
+            if lost:
+                self._lost(step, str(reason))
+                continue
+            self._ended(step, reason)
             if reason is None:
                 cpus = self._compute.most_cpus if step.kind == "fit" else 1
                 self._timeline.add(replace(ray.get(ref), cpus=cpus))
+        self._look()
+
+    def _look(self) -> None:
+        """Take the steps on hosts that were given up, and those that fit on no host."""
+        if not self._room.look():
+            return
+        starts = {step.digest: self._start(step) for step in self.running.values()}
+        for ref in self._room.lost(self.running, starts, self._display):
+            ray.cancel(ref, force=True)
+            self._lost(self.running.pop(ref), LOST[exceptions.NodeDiedError])
         for ref, reason in self._room.lacking(self.running, self._display):
             ray.cancel(ref, force=True)
             self._ended(self.running.pop(ref), reason)
+
+    def _lost(self, step: Step, reason: str) -> None:
+        count = self._attempts[step.digest]
+        if count < ATTEMPTS:
+            self._display.lost(step, f"{reason}; start {count + 1} of {ATTEMPTS}")
+            self.waiting[step.digest] = step
+        else:
+            self._ended(step, f"{reason}, {count} times in all")
+
+    def _start(self, step: Step) -> str:
+        """Name of this start of a step."""
+        return f"{step.digest} {self._attempts[step.digest]}"
 
     def _ended(self, step: Step, reason: str | None, *, inherited: bool = False) -> None:
         if reason is not None:
@@ -119,13 +140,17 @@ class _Run:
             extra = {"compute": self._compute, "report": self._display.reporter(step)}
         # No retries by Ray: nobody sees them, and after a lack of memory they have no end.
         task = perform.options(num_cpus=num_cpus, max_retries=0)
-        return task.remote(self._store, step, extra)
+        return task.remote(self._store, step, extra, self._display.beginner(self._start(step)))
 
 
 @ray.remote(max_retries=3)
-def perform(store: Store, step: Step, extra: dict[str, Any]) -> Span:
-    """Run one step where Ray put it: load its inputs, compute, keep the result."""
+def perform(
+    store: Store, step: Step, extra: dict[str, Any], place: Callable[[str], None] | None = None
+) -> Span:
+    """Run one step where Ray put it: say where, load its inputs, compute, keep the result."""
     begin = time.time()
+    if place is not None:
+        place(ray.get_runtime_context().get_node_id())
     folders = [store.path(i.kind, i.digest) for i in step.inputs]
     inputs = zip(step.inputs, folders, strict=True)
     loaded = [known.result(i.kind).load(folder) for i, folder in inputs]

@@ -22,10 +22,19 @@ QUIET_S = 60.0
 # Restarted when its process is killed: what it held is lost, and was only to be shown.
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Mailbox:
-    """Epochs reported by workers, until the driver reads them."""
+    """Epochs reported by workers, until the driver reads them, and where each step began."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[str, dict[str, float]]] = []
+        self._places: dict[str, str] = {}
+
+    def begin(self, start: str, node: str) -> None:
+        """Note on which node a start of a step began."""
+        self._places[start] = node
+
+    def places(self) -> dict[str, str]:
+        """Return the node of every start that began."""
+        return self._places
 
     def put(self, title: str, row: dict[str, float]) -> None:
         """Leave a row."""
@@ -83,6 +92,15 @@ class Display:
         """Return the function with which a worker reports an epoch of a step."""
         return functools.partial(_report, self.mailbox, step.title)
 
+    def beginner(self, start: str) -> Callable[[str], None]:
+        """Return the function with which a task says on which node a start of a step began."""
+        return functools.partial(_begin, self.mailbox, start)
+
+    def places(self) -> dict[str, str]:
+        """Return the node of every start that began."""
+        found: dict[str, str] = ray.get(self.mailbox.places.remote())
+        return found
+
     def update(self, running: Sequence[str] = ()) -> None:
         """Show the epochs reported since the last call, or after a while what is running."""
         for title, row in ray.get(self.mailbox.take.remote()):
@@ -124,3 +142,8 @@ class Display:
 
 def _report(mailbox: Any, title: str, row: dict[str, float]) -> None:
     mailbox.put.remote(title, row)
+
+
+def _begin(mailbox: Any, start: str, node: str) -> None:
+    # Waited for: where a step is must be known before its host can be lost.
+    ray.get(mailbox.begin.remote(start, node))

@@ -1,4 +1,4 @@
-"""Room on the cluster: a step that fits nowhere waits with a word, and not for ever."""
+"""Hosts of the cluster: steps on one that was given up are lost, and some fit on none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOK_EVERY_S = 5.0
 
 
 class Room:
-    """Watches whether the living hosts could hold what is asked of them, were they idle.
+    """Watches the hosts: which are lost, and whether the others could hold what is asked of them.
 
     Parameters
     ----------
@@ -27,17 +27,50 @@ class Room:
         self._compute = compute
         self._since: dict[str, float] = {}
         self._looked_s = -LOOK_EVERY_S
+        self._cpus: list[float] = []
+        self._dead: set[str] = set()
+
+    def look(self) -> bool:
+        """Look at the hosts, if the last time is a while ago; say whether that was done."""
+        now = time.monotonic()
+        if now - self._looked_s < LOOK_EVERY_S:
+            return False
+        self._looked_s = now
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        self._cpus = [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
+        self._dead = {node["NodeID"] for node in nodes if not node["Alive"]}
+        return True
+
+    def lost(self, running: dict[Any, Step], starts: dict[str, str], display: Display) -> list[Any]:
+        """List the tasks that began on a host that was given up.
+
+        Ray tells of a killed host at once. Of one that was cut off it tells only when the
+        connection times out, after several minutes.
+
+        Parameters
+        ----------
+        running
+            Tasks and their steps.
+        starts
+            Name of the start by digest of the step, as the display knows it.
+        display
+            Knows where each start began.
+        """
+        if not self._dead or not running:
+            return []
+        places = display.places()
+        return [
+            ref
+            for ref, step in running.items()
+            if places.get(starts[step.digest], "") in self._dead
+        ]
 
     def lacking(self, running: dict[Any, Step], display: Display) -> list[tuple[Any, str]]:
         """List the tasks, of those submitted, that waited too long, each with the reason."""
         now = time.monotonic()
-        if now - self._looked_s < LOOK_EVERY_S:
-            return []
-        self._looked_s = now
-        cpus = hosts()
         overdue: list[tuple[Any, str]] = []
         for ref, step in running.items():
-            lack = self._lack(step, cpus)
+            lack = self._lack(step)
             if lack is None:
                 self._since.pop(step.digest, None)
                 continue
@@ -49,21 +82,15 @@ class Room:
                 overdue.append((ref, f"no room for {self._compute.wait_s:.0f} s: {lack}"))
         return overdue
 
-    def _lack(self, step: Step, cpus: list[float]) -> str | None:
+    def _lack(self, step: Step) -> str | None:
         """Say what is asked and what there is, where that is too little."""
         compute = self._compute
         workers, each = 1, 1
         if step.kind == "fit":
             workers, each = compute.fewest_workers, compute.cpus_per_worker
-        there = sum(int(count // each) for count in cpus)
+        there = sum(int(count // each) for count in self._cpus)
         if there >= workers:
             return None
         asked = f"{workers} of {each} CPU" if workers > 1 else f"{each} CPU"
-        found = ", ".join(f"{count:g}" for count in cpus) or "none"
+        found = ", ".join(f"{count:g}" for count in self._cpus) or "none"
         return f"it needs {asked}; CPUs of the living hosts: {found}"
-
-
-def hosts() -> list[float]:
-    """CPUs of each living host of the cluster, taken ones included."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]

@@ -13,7 +13,7 @@ import psutil
 ROOT = Path(__file__).parent.parent
 
 
-def start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **variables):
+def start(*command, stdin=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **variables):
     """Start a command at the top of the repository, in a session of its own."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
@@ -21,6 +21,7 @@ def start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **variables)
         list(map(str, command)),
         cwd=ROOT,
         env={**inherited, "PATH": path, **{key: str(value) for key, value in variables.items()}},
+        stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         text=True,
