@@ -1,7 +1,9 @@
-"""What Ray adds to an epoch: the bare loop against the same fit as a Ray task, and two workers.
+"""What Ray adds to an epoch: the bare loop against the same fit as a Ray task, and more workers.
 
 Bars: less than 5 % of an epoch with one worker; two workers at least 1.6 times one thread's
 throughput. An epoch is the time from one report to the next: batches, validation, checkpoint.
+Efficiency is throughput over that of as many single threads: on two cores four workers cannot
+exceed 0.5, and show what oversubscription costs.
 """
 
 import functools
@@ -65,7 +67,8 @@ def through_ray(features, model, training, folder, workers=1):
 def cluster():
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    # Four workers need four CPUs to be placed, whatever there is to run them on.
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
     torch.set_num_threads(threads)
@@ -83,6 +86,7 @@ def test_an_epoch_through_ray_against_the_bare_loop(name, benchmark, tmp_path, c
         "bare": functools.partial(bare, features),
         "ray": functools.partial(through_ray, stored),
         "ray_2_workers": functools.partial(through_ray, stored, workers=2),
+        "ray_4_workers": functools.partial(through_ray, stored, workers=4),
     }
     seconds = {way: [] for way in ways}
 
@@ -95,14 +99,19 @@ def test_an_epoch_through_ray_against_the_bare_loop(name, benchmark, tmp_path, c
 
     benchmark.pedantic(interleaved, rounds=1)
     epoch_s = {way: median(found) for way, found in seconds.items()}
+    train_events = int((features.events["window"] == "train").sum())
     report = {
         "model": name,
         "users": USERS,
-        "train_events": int((features.events["window"] == "train").sum()),
+        "train_events": train_events,
         "epochs_of_each": len(seconds["bare"]),
         **{f"{way}_epoch_s": round(found, 3) for way, found in epoch_s.items()},
         "ray_over_bare": round(epoch_s["ray"] / epoch_s["bare"], 3),
         "speedup_of_2_workers": round(epoch_s["bare"] / epoch_s["ray_2_workers"], 2),
+        "examples_per_s": {way: round(train_events / s) for way, s in epoch_s.items()},
+        "efficiency": {
+            n: round(epoch_s["bare"] / epoch_s[f"ray_{n}_workers"] / n, 2) for n in (2, 4)
+        },
         "threads_per_worker": THREADS,
         "cores": psutil.cpu_count(),
         "load_1_min": round(os.getloadavg()[0], 1),
