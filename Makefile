@@ -20,7 +20,7 @@ $(VENV)/ready: pyproject.toml docker/constraints.txt
 	@echo "latentprint: installing into $(VENV), a few minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --progress-bar off torch -c docker/constraints.txt
-	$(BIN)/pip install --progress-bar off -e '.[$(FAISS),test]' -c docker/constraints.txt
+	$(BIN)/pip install --progress-bar off -e '.[$(FAISS),test,text]' -c docker/constraints.txt
 	@touch $@
 
 lint: setup

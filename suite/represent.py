@@ -21,7 +21,7 @@ from suite.fitted import Fitted
 from suite.spec import Part, Release
 from suite.train import build
 
-EVENTS_PER_SHARD = 32_768
+EVENTS_PER_SHARD = 200_000
 EVENTS_PER_CHUNK = 4_096
 
 PCA_DIMENSIONS = 64
