@@ -61,17 +61,17 @@ def run(
         from suite.execute import execute
         from suite.progress import Display
 
-        with cluster.connected(address), Display(console, len(missing)) as display:
-            timeline.cluster_cpus = cluster.num_cpus()
-            data = [step for step in missing if step.kind == "features"]
-            # The tracker takes seconds to load and to answer, which the data's tasks hide.
-            with ThreadPoolExecutor(1) as thread:
-                checked = thread.submit(tracking.check, tracking_uri)
+        with ThreadPoolExecutor(1) as thread:
+            # The tracker takes seconds to load and to answer, which Ray's start hides.
+            checked = thread.submit(tracking.check, tracking_uri)
+            with cluster.connected(address), Display(console, len(missing)) as display:
+                checked.result()
+                timeline.cluster_cpus = cluster.num_cpus()
+                data = [step for step in missing if step.kind == "features"]
                 for reason in execute(data, store, suite.compute, display, timeline).values():
                     raise ValueError(reason)
-            checked.result()
-            rest = [step for step in missing if step.kind != "features"]
-            failures = execute(rest, store, suite.compute, display, timeline)
+                rest = [step for step in missing if step.kind != "features"]
+                failures = execute(rest, store, suite.compute, display, timeline)
         console.print(f"{suite.suite}: {timeline}", soft_wrap=True, highlight=False)
     return record.record(suite.suite, plans, together, store, failures, tracking_uri, timeline)
 

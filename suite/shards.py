@@ -16,14 +16,15 @@ def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> I
     """Call ``function(shard, *shared)`` for every shard; yield results in the order of the shards.
 
     A result is let go of once the next one is asked for. On a cluster with GPUs a task holds a
-    share of one. Without, a single shard runs in this process: a task of its own would only move
-    its inputs. A lost task is retried by Ray; since shards are independent, their number changes
-    no result.
+    share of one. Without, a single shard runs in this process, as all do where there is no
+    cluster: a task of its own would only move its inputs. A lost task is retried by Ray; since
+    shards are independent, their number changes no result.
     """
     found = ray.cluster_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
     gpus = found.get("GPU", 0)
-    if len(shards) == 1 and not gpus:
-        yield function(shards[0], *shared)
+    if not found or (len(shards) == 1 and not gpus):
+        for shard in shards:
+            yield function(shard, *shared)
         return
     stored = [ray.put(value) for value in shared]
     task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE if gpus else 0, max_retries=3)(function)

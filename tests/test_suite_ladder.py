@@ -137,7 +137,7 @@ def ran(tmp_path_factory):
         "bootstrap": 100,
     }
     (storage / "multitask.yaml").write_text(yaml.safe_dump(content))
-    done = finish("run", storage / "multitask.yaml", "--storage", storage / "runs")
+    done = finish("run", storage / "multitask.yaml", "--storage", storage / "runs", COLUMNS=250)
     assert done.returncode == 0, done.stderr
     return done, storage / "runs"
 
