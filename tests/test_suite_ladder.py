@@ -137,7 +137,7 @@ def ran(tmp_path_factory):
         "bootstrap": 100,
     }
     (storage / "multitask.yaml").write_text(yaml.safe_dump(content))
-    done = finish("run", storage / "multitask.yaml", "--storage", storage / "runs", COLUMNS=250)
+    done = finish("run", storage / "multitask.yaml", "--storage", storage / "runs")
     assert done.returncode == 0, done.stderr
     return done, storage / "runs"
 
@@ -156,7 +156,7 @@ def test_a_run_publishes_labels_beside_claims_and_tracks_them(ran):
         ["fine-tuned", "gbdt"],
         ["fitted", "logistic"],
     ]
-    assert "AP like" in done.stdout
+    assert "AP and RCE of each label on test" in done.stdout
     assert "likely 22.64" in (published / "leaderboard.html").read_text()
     with sqlite3.connect(f"file:{storage}/mlflow.db?mode=ro", uri=True) as database:
         keys = {key for (key,) in database.execute("select distinct key from latest_metrics")}
