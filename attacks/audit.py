@@ -297,24 +297,25 @@ def _figures(
     risk = user_risk(ranks, user)
     user_row = np.searchsorted(risk.user, user)
     top1, log2_size = top_credit(ranks, 1), math.log2(num_gallery)
-    over_probes = {
+    columns = {
         "top1": top1,
         "mrr": reciprocal_rank(ranks),
         "bits": np.clip(1 - log2_rank(ranks) / log2_size, 0.0, 1.0),
-    }
-    over_users = {
         "per_user_top1": top1,
         "share_always": risk.always[user_row].astype(np.float64),
         "share_never": risk.never[user_row].astype(np.float64),
     }
     found["share_always"] = float(risk.always.mean())
     found["share_never"] = float(risk.never.mean())
-    rng = np.random.default_rng(seed)
-    bounds: dict[str, tuple[float, float]] = {}
-    for columns, per_user in ((over_probes, False), (over_users, True)):
-        values = np.column_stack(list(columns.values()))
-        low, high = rate_intervals(values, user, replicates=replicates, rng=rng, per_user=per_user)
-        bounds |= dict(zip(columns, zip(low.tolist(), high.tolist(), strict=True), strict=True))
+    low, high = rate_intervals(
+        np.column_stack(list(columns.values())),
+        user,
+        replicates=replicates,
+        rng=np.random.default_rng(seed),
+        per_user=[name in ("per_user_top1", "share_always", "share_never") for name in columns],
+    )
+    ends = zip(low.tolist(), high.tolist(), strict=True)
+    bounds: dict[str, tuple[float, float]] = dict(zip(columns, ends, strict=True))
     for name, source, scale in (("bits", "bits", log2_size), ("lift", "top1", num_gallery)):
         bounds[name] = (scale * bounds[source][0], scale * bounds[source][1])
     figures: dict[str, float | int | None] = {}

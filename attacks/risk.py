@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from attacks.metrics import expected_rank, top_credit, user_means
 from attacks.ranking import Ranks
@@ -91,7 +90,7 @@ def user_risk(ranks: Ranks, user: NDArray[Any]) -> UserRisk:
 
 def decile(activity: NDArray[np.int64]) -> NDArray[np.int64]:
     """Decile of each user, ``(u,)`` in 1..10, from the share of users who are less active."""
-    less = rankdata(activity, method="min").astype(np.int64) - 1
+    less = np.searchsorted(np.sort(activity), activity)
     result: NDArray[np.int64] = 10 * less // len(activity) + 1
     return result
 

@@ -8,13 +8,15 @@ Shape letters: n probes or events, u users, k figures computed at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, norm, rankdata
+from scipy.special import betaincinv, ndtri
 
 Values = NDArray[np.float64]
+Columns = bool | Sequence[bool]
 
 FEW_USERS = 10
 """With fewer users hit, or missed, a resample often holds none and percentiles mean little."""
@@ -42,7 +44,7 @@ def bootstrap(
     replicates: int,
     rng: np.random.Generator,
     level: float = 0.95,
-    per_user: bool = False,
+    per_user: Columns = False,
 ) -> Interval:
     """Percentile intervals of means, from resampling whole users.
 
@@ -59,7 +61,8 @@ def bootstrap(
     level
         Nominal coverage, in (0, 1).
     per_user
-        Average over users of their own means, in place of over probes.
+        Which of the k figures are averages over users of their own means, in place of over
+        probes; one value stands for all.
 
     Returns
     -------
@@ -80,8 +83,8 @@ def bootstrap(
     _check(values, user, level)
     if replicates < 1:
         raise ValueError(f"replicates must be at least 1, got {replicates}")
-    sums, counts = _per_user(values, user, per_user=per_user)
-    num_users = len(counts)
+    sums, counts = _per_user(values, user, per_user)
+    num_users, by_user = len(counts), np.broadcast_to(per_user, values.shape[1])
     parts = np.ascontiguousarray(np.column_stack([sums, counts]).T)
     means = np.empty((replicates, values.shape[1]))
     for replicate in range(replicates):
@@ -89,7 +92,7 @@ def bootstrap(
         times = np.bincount(drawn, minlength=num_users).astype(np.float64)
         # Not a BLAS product, whose order of summation follows the number of threads.
         total = np.einsum("u,ku->k", times, parts)
-        means[replicate] = total[:-1] / total[-1]
+        means[replicate] = total[:-1] / np.where(by_user, num_users, total[-1])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(low, high)
 
@@ -101,7 +104,7 @@ def rate_intervals(
     replicates: int,
     rng: np.random.Generator,
     level: float = 0.95,
-    per_user: bool = False,
+    per_user: Columns = False,
 ) -> Interval:
     """Bootstrap intervals of rates; Clopper-Pearson for those that few users decide.
 
@@ -129,12 +132,14 @@ def rate_intervals(
     )
     if credits.min() < 0 or credits.max() > 1:
         raise ValueError(f"credits must be in [0, 1], got {credits.min()} to {credits.max()}")
-    sums, counts = _per_user(credits, user, per_user=per_user)
+    sums, counts = _per_user(credits, user, per_user)
+    ones, by_user = np.ones(len(counts)), np.broadcast_to(per_user, credits.shape[1])
     hit = (_per_user(credits > 0, user)[0] > 0).sum(axis=0)
     missed = (_per_user(credits < 1, user)[0] > 0).sum(axis=0)
     for column in np.flatnonzero((hit < FEW_USERS) | (missed < FEW_USERS)):
-        num_effective = counts.sum() / design_effect(sums[:, column], counts)
-        share = sums[:, column].sum() / counts.sum()
+        trials = ones if by_user[column] else counts
+        num_effective = trials.sum() / design_effect(sums[:, column], trials)
+        share = sums[:, column].sum() / trials.sum()
         low[column], high[column] = clopper_pearson(share, num_effective, level=level)
     return Interval(low, high)
 
@@ -191,8 +196,8 @@ def clopper_pearson(share: float, num_trials: float, *, level: float = 0.95) -> 
     """
     hits, tail = share * num_trials, (1 - level) / 2
     misses = num_trials - hits
-    low = float(beta.ppf(tail, hits, misses + 1)) if share > 0 else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, misses)) if share < 1 else 1.0
+    low = float(betaincinv(hits, misses + 1, tail)) if share > 0 else 0.0
+    high = float(betaincinv(hits + 1, misses, 1 - tail)) if share < 1 else 1.0
     return low, high
 
 
@@ -234,6 +239,9 @@ def clustered_auc(
             f"each label needs two users, got {num_users[0]} with label 1 and "
             f"{num_users[1]} with label 0"
         )
+    # scipy.stats takes a second to import, which an audit, in need of no AUC, need not wait for.
+    from scipy.stats import rankdata
+
     # Share of the other label that an event is on the right side of.
     rank = rankdata(score)
     placement = np.empty(len(score))
@@ -252,20 +260,18 @@ def clustered_auc(
         + 2 * correction[2] * (positive * negative).sum() / (positives * negatives)
     )
     # The three corrections differ, so that a variance near 0 may come out below it.
-    margin = float(norm.ppf((1 + level) / 2) * np.sqrt(max(variance, 0.0)))
+    margin = float(ndtri((1 + level) / 2) * np.sqrt(max(variance, 0.0)))
     return Auc(auc, max(auc - margin, 0.0), min(auc + margin, 1.0))
 
 
 def _per_user(
-    values: NDArray[Any], user: NDArray[Any], *, per_user: bool = False
+    values: NDArray[Any], user: NDArray[Any], per_user: Columns = False
 ) -> tuple[Values, Values]:
-    """Add up each user's probes: sums ``(u, k)``, counts ``(u,)``; means and ones if per user."""
+    """Add up each user's probes: sums ``(u, k)``, or means where per user, and counts ``(u,)``."""
     user_row = np.unique(user, return_inverse=True)[1]
     counts = np.bincount(user_row).astype(np.float64)
     sums: Values = np.column_stack([np.bincount(user_row, column) for column in values.T])
-    if per_user:
-        return sums / counts[:, None], np.ones(len(counts))
-    return sums, counts
+    return np.where(per_user, sums / counts[:, None], sums), counts
 
 
 def _check(values: NDArray[Any], user: NDArray[Any], level: float) -> None:

@@ -123,13 +123,17 @@ def _reidentification(outcome: Outcome, replicates: int, seed: int) -> dict[str,
     ranks, user = _mated(outcome)
     found = asdict(reid.identification(ranks, user, outcome.num_gallery))
     top1, reciprocal = reid.top_credit(ranks, 1), reid.reciprocal_rank(ranks)
-    draws: dict[str, Any] = {"replicates": replicates, "rng": np.random.default_rng(seed)}
-    over_probes = stats.rate_intervals(np.column_stack([top1, reciprocal]), user, **draws)
-    over_users = stats.rate_intervals(top1[:, None], user, per_user=True, **draws)
-    for end in ("low", "high"):
-        found[f"top1_{end}"], found[f"mrr_{end}"] = getattr(over_probes, end).tolist()
+    bounds = stats.rate_intervals(
+        np.column_stack([top1, reciprocal, top1]),
+        user,
+        replicates=replicates,
+        rng=np.random.default_rng(seed),
+        per_user=(False, False, True),
+    )
+    for end, values in bounds._asdict().items():
+        for name, bound in zip(("top1", "mrr", "per_user_top1"), values.tolist(), strict=True):
+            found[f"{name}_{end}"] = bound
         found[f"lift_{end}"] = found[f"top1_{end}"] * outcome.num_gallery
-        (found[f"per_user_top1_{end}"],) = getattr(over_users, end).tolist()
     return {**found, "num_dropped": outcome.num_dropped}
 
 
