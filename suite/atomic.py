@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 
@@ -22,5 +23,11 @@ def replace(fs: Any, path: str, content: bytes) -> None:
         fs.pipe_file(path, content)
         return
     partial = f"{path}.{uuid.uuid4().hex}"
-    fs.pipe_file(partial, content)
-    fs.mv(partial, path)
+    try:
+        fs.pipe_file(partial, content)
+        fs.mv(partial, path)
+    except BaseException:
+        # On a full disk what was written of it would be in the way of making room.
+        with suppress(FileNotFoundError):
+            fs.rm_file(partial)
+        raise

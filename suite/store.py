@@ -121,8 +121,11 @@ class Store:
             yield folder
             if self.is_local:
                 (folder / MARKER).write_text(json.dumps(note))
-                if not self.has(kind, digest):  # another driver may have been faster
+                try:
                     folder.rename(at)
+                except OSError:
+                    if not self.has(kind, digest):  # else another writer was faster
+                        raise
             elif not self.has(kind, digest):
                 upload = folder.name.removeprefix(f"{digest}.")
                 if any(folder.iterdir()):

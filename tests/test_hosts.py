@@ -1,12 +1,16 @@
 """What happens to one of several hosts costs time, and changes no figure."""
 
+import json
+import re
 import shutil
+import signal
 import sys
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from suite import checkpoint
 from suite.leaderboard import Leaderboard
 from tests import hosts as namespaces
 from tests.hosts import Hosts
@@ -220,6 +224,25 @@ def test_the_steps_of_a_host_that_is_killed_run_on_another(hosts):
     assert half_written(folder) == []
 
 
+def test_a_host_that_is_cut_off_alters_nothing_and_comes_back_when_started_again(hosts):
+    folder = storage(hosts, "cut", "attack", "measure")
+    hold(hosts)
+    running = run(hosts, "faults", folder)
+    (host, _), _ = reached(hosts)
+    hosts.cut(host)
+    wait_until(lambda: "its host died or was cut off; start 2 of 4" in running.said())
+    # Its attack goes on too, unseen by the cluster, and ends on the same storage.
+    release(hosts)
+    ran = running.finish()
+    assert ran.code == 0, ran.err
+    hosts.heal(host)
+    wait_until(lambda: host.ray.poll() is not None)  # told that it was given up, Ray ends there
+    assert leaderboard(folder).equal(undisturbed(hosts))
+    assert half_written(folder) == []
+    host.join(hosts.head)
+    wait_until(lambda: host.address in hosts.alive())
+
+
 def test_a_cut_of_seconds_costs_nothing(hosts):
     folder = storage(hosts, "blink", "attack", "measure")
     hold(hosts)
@@ -233,4 +256,161 @@ def test_a_cut_of_seconds_costs_nothing(hosts):
     ran = running.finish()
     assert ran.code == 0, ran.err
     assert "start 2" not in ran.err
+    assert leaderboard(folder).equal(undisturbed(hosts))
+
+
+def test_a_job_whose_driver_is_killed_goes_on_when_it_is_submitted_again(hosts):
+    folder = storage(hosts, "driver", "attack", "measure")
+    hold(hosts)
+
+    def submit(name):
+        return hosts.head.start(
+            *("ray", "job", "submit", "--address", "http://127.0.0.1:8265"),
+            *("--submission-id", name, "--working-dir", ".", "--", "python", "-m", "suite"),
+            *("run", hosts.folder / "faults.yaml", "--storage", folder),
+        )
+
+    first = submit("first")
+    reached(hosts)
+    before = finished(folder)
+    drivers = [p for p in hosts.head.processes("-m suite run") if p.name() != "sh"]
+    (driver,) = [p for p in drivers if "submit" not in p.cmdline()]
+    driver.send_signal(signal.SIGKILL)
+    said = first.communicate(timeout=300)
+    assert first.returncode == 1, said
+    kill(first)
+
+    release(hosts)
+    second = submit("second")
+    said = second.communicate(timeout=300)
+    assert second.returncode == 0, said
+    kill(second)
+    assert before.items() <= finished(folder).items()
+    assert leaderboard(folder).equal(undisturbed(hosts))
+
+
+def test_a_full_disk_fails_its_cells_and_the_next_run_redoes_only_those(hosts):
+    folder = storage(hosts, "full", "attack", "measure")
+    (folder / "attack").mkdir()
+    ballast = hosts.small / "ballast"
+    for host in hosts.all:
+        host.do("mount", "--bind", hosts.small, folder / "attack")
+    ballast.write_bytes(bytes(hosts.small_bytes - 2 * 16384))  # room for one result or two
+    ran = run(hosts, "faults", folder).finish()
+    assert ran.code == 1, ran.err
+    assert "No space left on device" in ran.err
+    rows = leaderboard(folder).rows
+    failed = [row for row in rows if row.status == "failed"]
+    assert failed
+    assert all("No space left on device" in row.reason for row in failed)
+    assert not [path for path in hosts.small.iterdir() if "." in path.name]
+    before = finished(folder)
+
+    ballast.unlink()
+    ran = run(hosts, "faults", folder).finish()
+    assert ran.code == 0, ran.err
+    assert before.items() <= finished(folder).items()
+    assert leaderboard(folder).equal(undisturbed(hosts))
+
+
+def test_a_temporary_folder_that_is_full_ends_the_run_in_one_line(hosts):
+    folder = hosts.folder / "temporary"
+    for host in hosts.workers:
+        host.do("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", host.temporary / "tmp")
+    ran = run(hosts, "faults", folder).finish()
+    assert ran.code == 2, ran.err
+    assert re.match(r"latentprint: .*No space left on device", ran.err.splitlines()[-1])
+    assert finished(folder) == {}
+    assert half_written(folder) == []
+
+    for host in hosts.workers:
+        host.do("umount", host.temporary / "tmp")
+    ran = run(hosts, "faults", folder).finish()
+    assert ran.code == 0, ran.err
+    assert leaderboard(folder).equal(undisturbed(hosts))
+
+
+def test_a_training_worker_that_is_killed_is_replaced(hosts):
+    folder = storage(hosts, "worker", "fit", "represent", "attack", "measure", suite="trained")
+    running = run(hosts, "trained", folder, "--set", "compute.workers=2")
+    wait_until(lambda: list(folder.glob("unfinished/*/checkpoint.pt")))
+    workers = [host.processes("RayTrainWorker") for host in hosts.workers]
+    assert [len(found) for found in workers] == [1, 1]
+    workers[0][0].send_signal(signal.SIGKILL)
+    (unfinished,) = folder.glob("unfinished/*/checkpoint.pt")
+    assert checkpoint.load(str(unfinished))["epoch"] < EPOCHS
+    ran = running.finish()
+    assert ran.code == 0, ran.err
+    assert_same_training(hosts, folder)
+
+
+def test_a_fit_waits_with_a_word_for_the_host_that_was_killed_under_it(hosts):
+    folder = storage(hosts, "trainer", "fit", "represent", "attack", "measure", suite="trained")
+    running = run(hosts, "trained", folder, "--set", "compute.workers=2")
+    wait_until(lambda: list(folder.glob("unfinished/*/checkpoint.pt")))
+    hosts.workers[1].kill()
+    wait_until(lambda: "no room: it needs 2 of 1 CPU" in running.said())
+    hosts.up(hosts.workers[1])
+    ran = running.finish()
+    assert ran.code == 0, ran.err
+    assert_same_training(hosts, folder)
+
+
+def assert_same_training(hosts, folder):
+    """The curve and the figures of the one undisturbed worker, within what rounding alters."""
+
+    def curve(storage):
+        (path,) = storage.glob("fit/*/fitted.json")
+        return json.loads(path.read_text())["history"]
+
+    one, two = curve(hosts.folder / "undisturbed-trained"), curve(folder)
+    assert [row["epoch"] for row in two] == list(range(1, EPOCHS + 1))
+    for key in ("loss", "validation_auc"):
+        assert [row[key] for row in two] == pytest.approx([row[key] for row in one], rel=1e-3)
+    (expected,), (row,) = undisturbed(hosts, "trained").rows, leaderboard(folder, "trained").rows
+    assert row.digest == expected.digest
+    assert row.auc == pytest.approx(expected.auc, abs=0.003)
+    assert row.top1 == pytest.approx(expected.top1, abs=0.01)
+
+
+def test_without_a_host_left_for_them_steps_fail_with_that_reason_and_can_be_had_later(hosts):
+    folder = storage(hosts, "room", "attack", "measure")
+    for host in hosts.workers:
+        host.kill()
+    wait_until(lambda: hosts.alive() == {hosts.head.address})
+    ran = run(hosts, "faults", folder, "--set", "compute.wait_s=10").finish()
+    assert ran.code == 1, ran.err
+    assert "waiting up to 10 s for hosts to join" in ran.err
+    assert {row.reason for row in leaderboard(folder).rows} == {
+        "no room for 10 s: it needs 1 CPU; CPUs of the living hosts: 0"
+    }
+
+    hosts.up(hosts.workers[0])
+    ran = run(hosts, "faults", folder).finish()
+    assert ran.code == 0, ran.err
+    assert leaderboard(folder).equal(undisturbed(hosts))
+
+
+def test_a_step_that_needs_too_much_memory_fails_alone_and_runs_where_there_is_enough(hosts):
+    folder = storage(hosts, "memory", "attack", "measure")
+    for host in hosts.workers:
+        host.kill()
+    memory = psutil.virtual_memory()
+    share = (memory.total - memory.available + 2**31) / memory.total
+    small, large = hosts.workers
+    hosts.up(small, RAY_memory_usage_threshold=share)
+    (hosts.folder / "hungry").touch()
+    ran = run(hosts, "faults", folder).finish()
+    assert ran.code == 1, ran.err
+    failed = [row for row in leaderboard(folder).rows if row.status == "failed"]
+    assert {(row.attack.rpartition(":")[2], row.reason) for row in failed} == {
+        ("Hungry", "its host ran out of memory, so Ray killed it, 4 times in all")
+    }
+    before = finished(folder)
+
+    small.kill()
+    hosts.up(large)
+    ran = run(hosts, "faults", folder).finish()
+    assert ran.code == 0, ran.err
+    assert before.items() <= finished(folder).items()
     assert leaderboard(folder).equal(undisturbed(hosts))

@@ -1,0 +1,119 @@
+"""A suite of 64 cells that is hit 20 times ends with the leaderboard of one that is left alone."""
+
+import random
+import signal
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from tests import hosts as namespaces
+from tests.hosts import Hosts
+from tests.processes import kill, wait_until
+from tests.test_hosts import finished, leaderboard, run
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.timeout(5400),
+    pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "possible"),
+]
+
+NUM_KILLS = 20
+
+SUITE = """
+suite: soak
+datasets:
+  - synthetic: {users: 200}
+training: {epochs: 2}
+models: [logistic, mlp]
+releases: [model, raw, context_only, pca]
+protocols: [static, rolling, disjoint, unseen]
+attacks: [cosine, euclidean]
+bootstrap: 100
+"""
+
+
+@pytest.fixture
+def hosts():
+    hosts = Hosts()
+    try:
+        hosts.up(*hosts.all)
+        (hosts.folder / "soak.yaml").write_text(SUITE)
+        yield hosts
+    finally:
+        hosts.down()
+
+
+class Soak:
+    """The same command again and again, while a die says what is killed next."""
+
+    def __init__(self, hosts, seed):
+        self.hosts = hosts
+        self.folder = hosts.folder / "soaked"
+        self.rng = random.Random(seed)
+        self.kills = []
+        self.running = self.command()
+
+    def command(self):
+        return run(self.hosts, "soak", self.folder)
+
+    def step(self):
+        """Kill a process that runs a step, as the kernel or a person may."""
+        steps = []
+
+        def some():
+            steps[:] = [p for host in self.hosts.workers for p in host.processes("ray::perform")]
+            return steps or self.running.process.poll() is not None
+
+        wait_until(some)
+        with suppress(psutil.NoSuchProcess):
+            self.rng.choice(steps).send_signal(signal.SIGKILL)
+
+    def driver(self):
+        """Kill the command itself, and give it again."""
+        kill(self.running.process)
+        self.running = self.command()
+
+    def host(self):
+        """Kill a host with all that runs on it; another takes its place once that is noticed."""
+        host = self.rng.choice(self.hosts.workers)
+        host.kill()
+        wait_until(lambda: host.address not in self.hosts.alive())
+        self.hosts.up(host)
+
+    def all_kills(self, num_steps):
+        """Deal the kills evenly over the steps that there are to finish."""
+        ways = self.rng.choices([self.step, self.driver, self.host], [14, 3, 3], k=NUM_KILLS)
+        for number, way in enumerate(ways):
+            due = number * num_steps // (NUM_KILLS + 1)
+            wait_until(lambda due=due: len(finished(self.folder)) >= due, limit_s=900)
+            assert self.running.process.poll() is None, self.running.said()
+            way()
+            self.kills.append(way.__name__)
+
+
+def test_twenty_kills_do_not_change_the_leaderboard_of_sixty_four_cells(hosts, record_property):
+    start_s = time.monotonic()
+    alone = run(hosts, "soak", hosts.folder / "alone").finish(limit_s=1800)
+    assert alone.code == 0, alone.err
+    alone_s = time.monotonic() - start_s
+    expected = leaderboard(hosts.folder / "alone", "soak")
+    assert len(expected.rows) == 64
+
+    start_s = time.monotonic()
+    soak = Soak(hosts, seed=3)
+    soak.all_kills(len(finished(hosts.folder / "alone")))
+    ended = soak.running.finish(limit_s=1800)
+    # A step that was hit four times has failed: the same command goes on with it.
+    for _ in range(3):
+        if ended.code == 1:
+            ended = soak.command().finish(limit_s=1800)
+    assert ended.code == 0, ended.err
+    assert len(soak.kills) == NUM_KILLS
+    assert set(soak.kills) == {"step", "driver", "host"}
+    assert leaderboard(soak.folder, "soak").digest == expected.digest
+    assert set(finished(soak.folder)) == set(finished(hosts.folder / "alone"))
+    record_property("alone_s", round(alone_s))
+    record_property("soaked_s", round(time.monotonic() - start_s))
