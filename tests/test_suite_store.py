@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import tempfile
 import time
 
 import fsspec
 import pytest
 
+from suite.atomic import replace
 from suite.store import MARKER, STALE_S, Store
 
 DIGEST = "0f" * 32
@@ -240,3 +242,17 @@ def test_a_store_travels_to_another_process(store):
     write(store)
     assert again.has("fit", DIGEST)
     assert again.marker("fit", DIGEST) == {"seconds": 1.5}
+
+
+def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "leaderboard.json"
+    path.write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))  # as where the disk is full
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            replace(fsspec.filesystem("file"), str(path), bytes(100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
