@@ -120,8 +120,8 @@ def attack(
     there = vectors
     if attacker.other_training:
         there = defender.apply(probed.vector[known_events["probe_row"].to_numpy()], defense_rng)
-    histories = _histories(features, known_events)
-    gallery = _learn(attacker, vectors, there, histories, user_row, attack_rng)
+    gallery = _learn(attacker, vectors, there, features, known_events, user_row, attack_rng)
+    del vectors, there  # as large as the gallery's events; the attack needs their means alone
 
     user = unknown_events["user_id"].to_numpy()
     true_row = _rows_of(user, known)
@@ -156,22 +156,24 @@ def _learn(
     attacker: Attack,
     vectors: NDArray[np.float32],
     there: NDArray[np.float32],
-    histories: tuple[NDArray[np.float32], NDArray[np.int64]],
+    features: Features,
+    events: pl.DataFrame,
     user_row: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     """Let the adversary learn from the gallery's events; return one gallery row per user.
 
     ``there`` are the same events in the probes' space, which ``linked`` knows of a few users;
-    ``histories`` is what is behind the events, which ``inversion`` learns to read.
+    what the features say of the histories behind the events is what ``inversion`` learns to read.
     """
     attacker.fit(vectors, user_row, rng)
     known = vectors
     if isinstance(attacker, Linked):
         attacker.align(vectors, there, user_row, rng)
     elif isinstance(attacker, Inversion):
-        attacker.learn(vectors, *histories, user_row, rng)
-        known = histories[0]
+        aggregates, favorite = _histories(features, events)
+        attacker.learn(vectors, aggregates, favorite, user_row, rng)
+        known = aggregates
     return user_means(known, user_row).astype(np.float32)
 
 

@@ -58,14 +58,19 @@ class Representation:
 
     @classmethod
     def load(cls, folder: Path) -> Representation:
-        """Read what ``save`` wrote."""
-        table = pq.read_table(folder / "representation.parquet").combine_chunks()
-        vector = table["vector"].chunk(0)
-        return cls(
-            user_id=table["user_id"].to_numpy(),
-            event_id=table["event_id"].to_numpy(),
-            vector=vector.flatten().to_numpy().reshape(len(table), vector.type.list_size),
-        )
+        """Read what ``save`` wrote, in pieces: the vectors may be half of what fits in memory."""
+        file = pq.ParquetFile(folder / "representation.parquet")
+        num_events = file.metadata.num_rows
+        user_id, event_id = np.empty(num_events, np.int64), np.empty(num_events, np.int64)
+        d = file.schema_arrow.field("vector").type.list_size
+        vector = np.empty((num_events, d), np.float32)
+        start = 0
+        for piece in file.iter_batches():
+            rows = slice(start, start + len(piece))
+            user_id[rows], event_id[rows] = piece["user_id"], piece["event_id"]
+            vector[rows] = piece["vector"].flatten().to_numpy().reshape(-1, d)
+            start = rows.stop
+        return cls(user_id, event_id, vector)
 
 
 def represent(
