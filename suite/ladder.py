@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.leaderboard import Claims, Point, Section
-from suite.results import Tasks
+from suite.results import MEAN, Tasks
 from suite.spec import Part
 
 BASELINE, READER = "nn_classifier", "text_nn"
@@ -38,7 +38,7 @@ class Entry:
         found = (
             row["ap"]
             for row in rows
-            if row["label"] == "mean"
+            if row["label"] == MEAN
             and row.get("stage", "fitted") == "fitted"
             and row.get("category") == category
         )
@@ -63,32 +63,23 @@ def sections(entries: list[Entry], claimed: Claims | None) -> list[Section]:
 
 
 def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
-    """One line for each source, stage and model; claimed lines say so."""
-    quoted = claimed.tasks if claimed is not None else ()
-    known = [row["label"] for entry in entries for row in entry.tasks.rows]
-    labels = list(dict.fromkeys([*(claim.label for claim in quoted), *known]))
-    ordered = [label for label in labels if label != "mean"] + ["mean"]
-    lines: dict[tuple[str, ...], dict[str, tuple[str, str]]] = {}
-    for claim in quoted:
-        key = (f"claimed: {claim.table}", claim.stage, claim.method, "")
+    """One line for each label, source, stage and model; claimed lines say so."""
+    lines: dict[str, list[tuple[str, ...]]] = {}
+    for claim in claimed.tasks if claimed is not None else ():
         rce = f"{claim.rce:.2f}" + (f" ({claim.note})" if claim.note else "")
-        lines.setdefault(key, {})[claim.label] = (f"{claim.ap:.4f}", rce)
+        names = (f"claimed: {claim.table}", claim.stage, claim.method, "")
+        lines.setdefault(claim.label, []).append((*names, f"{claim.ap:.4f}", rce))
     for entry in entries:
         source = entry.names["dataset"] + (" (synthetic)" if entry.names["synthetic"] else "")
         for row in entry.tasks.rows:
-            key = (source, row["stage"], entry.names["model"], str(entry.names["seed"]))
-            lines.setdefault(key, {})[row["label"]] = (
-                _interval(row, "ap", 3),
-                _interval(row, "rce", 1),
-            )
-    header = ("source", "stage", "model", "seed")
+            names = (source, row["stage"], entry.names["model"], str(entry.names["seed"]))
+            figures = (_interval(row, "ap", 3), _interval(row, "rce", 1))
+            lines.setdefault(row["label"], []).append((*names, *figures))
+    ordered = [label for label in lines if label != MEAN] + [MEAN]
     return Section(
         title="AP and RCE of each label on test, claimed and measured; mean: of all but engaged",
-        header=header + tuple(f"{what} {label}" for label in ordered for what in ("AP", "RCE")),
-        lines=tuple(
-            (*key, *(text for label in ordered for text in found.get(label, ("", ""))))
-            for key, found in lines.items()
-        ),
+        header=("label", "source", "stage", "model", "seed", "AP", "RCE"),
+        lines=tuple((label, *line) for label in ordered for line in lines.get(label, [])),
         points=tuple(
             Point(
                 group=f"{entry.names['dataset']}: {row['label']}",
@@ -109,7 +100,7 @@ def _by_category(entries: list[Entry]) -> Section:
     lines, points = [], []
     for entry, base in _with_baseline(entries):
         for row in entry.tasks.by_category:
-            if row["label"] != "mean":
+            if row["label"] != MEAN:
                 continue
             before = base.mean_ap(row["category"])
             gain = f"{100 * (row['ap'] / before - 1):+.1f} %" if before else ""

@@ -20,6 +20,9 @@ SOURCES = {
 }
 """Protocol and release of the cells that the answer is made of, in the order of the inputs."""
 
+MEAN = "mean"
+"""Stands for all labels but ``engaged``, which is made of them; alone it is its own mean."""
+
 
 @dataclass(frozen=True)
 class Measures:

@@ -14,10 +14,7 @@ from sklearn.metrics import average_precision_score
 from suite import scores
 from suite.features import Features
 from suite.fitted import Fitted
-from suite.results import Tasks
-
-MEAN = "mean"
-"""Stands for all labels but ``engaged``, which is made of them; alone it is its own mean."""
+from suite.results import MEAN, Tasks
 
 MIN_POSITIVES = 20
 """Of a label in a category; with fewer its figures say nothing."""
