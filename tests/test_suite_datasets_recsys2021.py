@@ -35,7 +35,7 @@ def test_events_are_cut_into_the_last_whole_days_and_have_five_labels(folder):
     assert (events["engaged"] == events.select(pl.any_horizontal(LABELS)).to_series()).all()
     assert tables.starts == {
         "train": datetime(2021, 2, 26, tzinfo=UTC),
-        "validation": datetime(2021, 2, 27, 20, tzinfo=UTC),
+        "validation": datetime(2021, 2, 27, tzinfo=UTC),
         "test": datetime(2021, 2, 28, tzinfo=UTC),
     }
     for window, start, end in (

@@ -163,7 +163,7 @@ def test_users_and_pairs_are_described_as_a_slow_loop_does(log, wide):
     tweets = {tweet["tweet_id"]: tweet for tweet in log.tweets.to_dicts()}
     expected = pl.DataFrame(
         [
-            {"event_id": row["event_id"], **slow(row, rows, tweets, CUT[number].start_s)}
+            {"event_id": row["event_id"], **slow(row, rows, tweets, CUT[number].known_s)}
             for row, number in zip(rows, piece, strict=True)
             if number >= 0
         ],
@@ -240,7 +240,7 @@ def test_what_happens_from_a_slice_on_does_not_reach_its_past(log, wide, number)
         name for name in names if not name.endswith(("followers", "following", "per_following"))
     ]
     assert same(wide, after, ids[piece == number], past_only)
-    if number < 3:
+    if number < 3 and CUT[number + 1].known_s > CUT[number].start_s:
         assert not same(wide, after, ids[piece == number + 1])
 
 

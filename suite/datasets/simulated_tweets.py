@@ -36,8 +36,8 @@ _TASTE = np.array([1.1, 0.7, 1.0, 0.8])
 _MEDIA = np.array([0.7, -0.4, 0.6, 0.2])
 _FOREIGN = np.array([-0.7, -1.2, -0.8, -1.0])
 _AUDIENCE = np.array([0.6, 0.3, 0.5, 0.5])
-_LATE_MEDIA = np.array([0.9, -0.7, 0.8, 0.9])
-_VETERAN_OWN = np.array([0.9, 0.8, -0.8, 0.9])
+_LATE_MEDIA = np.array([1.5, -1.2, 1.4, 1.5])
+_VETERAN_OWN = np.array([1.5, 1.4, -1.4, 1.5])
 _TEXT_OF_LANGUAGE = np.array([1.0, 1.2, 0.8, 1.0, 0.6, 1.4])
 _TEXT = np.array(
     # Agreement of traits 1 and 2, 2 and 3, 1 and 3.

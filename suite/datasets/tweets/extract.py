@@ -39,7 +39,8 @@ def extract(
     """Compute the wide features of events.
 
     What is fitted, the frequent values and the target encodings, is fitted on the events of train
-    whose reader is not held out. The rest comes from interactions before the event's slice.
+    whose reader is not held out. The rest comes from interactions before ``known_s`` of the
+    event's slice.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def extract(
     for number, part in enumerate(cut):
         chosen = piece == number
         now = rows.where(chosen)
-        past = Past.of(rows, part.start_s, history_s, len(user_id))
+        past = Past.of(rows, part.known_s, history_s, len(user_id))
         profiled = flags[:, : len(PROFILE)]
         # A block lives only until its columns are made.
         blocks = (

@@ -32,11 +32,14 @@ class Slice:
         That its events belong to; train may have several slices.
     start_s, end_s
         Seconds since the epoch; the end is excluded.
+    known_s
+        Only what happened before is known of its events: its start, or an earlier time.
     """
 
     window: str
     start_s: int
     end_s: int
+    known_s: int
 
 
 def slices(cut: Cut, last_s: int, train_days: int) -> tuple[Slice, ...]:
@@ -47,7 +50,9 @@ def slices(cut: Cut, last_s: int, train_days: int) -> tuple[Slice, ...]:
     cut
         ``ladder``: the last four hours are validation (first 70 %) and test; train is the 24-hour
         windows before them. ``days``: test is the last whole day (UTC), validation the last four
-        hours of the day before it, train the rest of that day and the whole days before.
+        hours of the day before it, train the rest of that day and the whole days before. What is
+        known there is what was known when the day began: a feature such as the hours since an
+        engagement would else mean something else in validation than in train and test.
     last_s
         Time of the last event, in seconds since the epoch. For ``days`` a day is whole when the
         log reaches its last hour.
@@ -70,15 +75,19 @@ def slices(cut: Cut, last_s: int, train_days: int) -> tuple[Slice, ...]:
         end = (last_s + HOUR_S) // DAY_S * DAY_S
         test = end - DAY_S
         bounds = [test - DAY_S * k for k in range(train_days, 0, -1)] + [test - LAST_S]
-    trains = [Slice("train", *pair) for pair in pairwise(bounds)]
-    return (*trains, Slice("validation", bounds[-1], test), Slice("test", test, end))
+    known = bounds[-1] if cut == "ladder" else bounds[-2]
+    return (
+        *(Slice("train", start, after, start) for start, after in pairwise(bounds)),
+        Slice("validation", bounds[-1], test, known),
+        Slice("test", test, end, test),
+    )
 
 
 def starts(cut: Sequence[Slice]) -> dict[str, datetime]:
-    """Start of each window: that of its first slice."""
+    """When the history of each window ends: what its first slice knows is from before."""
     found: dict[str, datetime] = {}
     for piece in cut:
-        found.setdefault(piece.window, datetime.fromtimestamp(piece.start_s, UTC))
+        found.setdefault(piece.window, datetime.fromtimestamp(piece.known_s, UTC))
     return found
 
 
