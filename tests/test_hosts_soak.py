@@ -2,6 +2,7 @@
 
 import random
 import signal
+import sys
 import time
 from contextlib import suppress
 
@@ -22,15 +23,32 @@ pytestmark = [
 
 NUM_KILLS = 20
 
+ATTACKS = '''
+import time
+from pathlib import Path
+
+from attacks.cosine import Cosine
+
+SLOW = Path(__file__).with_name("slow")
+
+
+class Slow(Cosine):
+    """Takes 10 s, as long as there is a file ``slow`` beside this one: time to be hit in."""
+
+    def fit(self, vectors, user_row, rng):
+        if SLOW.exists():
+            time.sleep(10)
+'''
+
 SUITE = """
 suite: soak
 datasets:
-  - synthetic: {users: 200}
-training: {epochs: 2}
+  - synthetic: {{users: 200}}
+training: {{epochs: 2}}
 models: [logistic, mlp]
 releases: [model, raw, context_only, pca]
 protocols: [static, rolling, disjoint, unseen]
-attacks: [cosine, euclidean]
+attacks: [cosine, "{folder}/slow.py:Slow"]
 bootstrap: 100
 """
 
@@ -40,7 +58,8 @@ def hosts():
     hosts = Hosts()
     try:
         hosts.up(*hosts.all)
-        (hosts.folder / "soak.yaml").write_text(SUITE)
+        (hosts.folder / "slow.py").write_text(ATTACKS)
+        (hosts.folder / "soak.yaml").write_text(SUITE.format(folder=hosts.folder))
         yield hosts
     finally:
         hosts.down()
@@ -74,6 +93,7 @@ class Soak:
     def driver(self):
         """Kill the command itself, and give it again."""
         kill(self.running.process)
+        self.running.log.close()
         self.running = self.command()
 
     def host(self):
@@ -87,14 +107,20 @@ class Soak:
         """Deal the kills evenly over the steps that there are to finish."""
         ways = self.rng.choices([self.step, self.driver, self.host], [14, 3, 3], k=NUM_KILLS)
         for number, way in enumerate(ways):
-            due = number * num_steps // (NUM_KILLS + 1)
+            # The last fifth is left for what the last kill sets back.
+            due = 4 * number * num_steps // (5 * NUM_KILLS)
             wait_until(lambda due=due: len(finished(self.folder)) >= due, limit_s=900)
             assert self.running.process.poll() is None, self.running.said()
             way()
             self.kills.append(way.__name__)
 
 
-def test_twenty_kills_do_not_change_the_leaderboard_of_sixty_four_cells(hosts, record_property):
+def results(folder):
+    """Finished steps; what was told to the tracker holds seconds, and so is never the same."""
+    return {path for path in finished(folder) if path.parts[0] != "recorded"}
+
+
+def test_twenty_kills_do_not_change_the_leaderboard_of_sixty_four_cells(hosts):
     start_s = time.monotonic()
     alone = run(hosts, "soak", hosts.folder / "alone").finish(limit_s=1800)
     assert alone.code == 0, alone.err
@@ -103,6 +129,7 @@ def test_twenty_kills_do_not_change_the_leaderboard_of_sixty_four_cells(hosts, r
     assert len(expected.rows) == 64
 
     start_s = time.monotonic()
+    (hosts.folder / "slow").touch()
     soak = Soak(hosts, seed=3)
     soak.all_kills(len(finished(hosts.folder / "alone")))
     ended = soak.running.finish(limit_s=1800)
@@ -114,6 +141,8 @@ def test_twenty_kills_do_not_change_the_leaderboard_of_sixty_four_cells(hosts, r
     assert len(soak.kills) == NUM_KILLS
     assert set(soak.kills) == {"step", "driver", "host"}
     assert leaderboard(soak.folder, "soak").digest == expected.digest
-    assert set(finished(soak.folder)) == set(finished(hosts.folder / "alone"))
-    record_property("alone_s", round(alone_s))
-    record_property("soaked_s", round(time.monotonic() - start_s))
+    assert results(soak.folder) == results(hosts.folder / "alone")
+    soaked_s = time.monotonic() - start_s
+    sys.stdout.write(
+        f"\nalone {alone_s:.0f} s, hit {NUM_KILLS} times {soaked_s:.0f} s: {soak.kills}\n"
+    )
