@@ -12,7 +12,6 @@ from suite.leaderboard import claims
 from suite.report.points import points
 from suite.results import Tasks
 from suite.spec import Part
-from tests.processes import finish
 
 
 def row(label, ap, stage="fitted"):
@@ -127,10 +126,10 @@ def test_the_page_draws_a_point_for_every_measured_label_and_every_gain():
     assert points(table(LADDER, "pretraining")) == ""
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+@pytest.mark.cluster
+@pytest.mark.usefixtures("ray_session")
+def test_a_run_publishes_labels_beside_claims_and_tracks_them(latentprint, tmp_path):
     """A suite that reports labels, over data with two labels and wide features."""
-    storage = tmp_path_factory.mktemp("ladder")
     small = {"widths": [[16, 8, 8, 8, 4]], "dropout": [0.0] * 5}
     content = {
         "suite": "multitask",
@@ -143,15 +142,10 @@ def ran(tmp_path_factory):
         "attacks": ["cosine"],
         "bootstrap": 100,
     }
-    (storage / "multitask.yaml").write_text(yaml.safe_dump(content))
-    done = finish("run", storage / "multitask.yaml", "--storage", storage / "runs")
-    assert done.returncode == 0, done.stderr
-    return done, storage / "runs"
-
-
-@pytest.mark.cluster
-def test_a_run_publishes_labels_beside_claims_and_tracks_them(ran):
-    done, storage = ran
+    (tmp_path / "multitask.yaml").write_text(yaml.safe_dump(content))
+    storage = tmp_path / "runs"
+    done = latentprint("run", tmp_path / "multitask.yaml", "--storage", storage)
+    assert done.code == 0, done.err
     published = storage / "suites" / "multitask"
     board = json.loads((published / "leaderboard.json").read_text())
     by_label = next(a for a in board["analyses"] if a["title"].startswith("AP and RCE"))
@@ -164,7 +158,7 @@ def test_a_run_publishes_labels_beside_claims_and_tracks_them(ran):
         ["fine-tuned", "gbdt"],
         ["fitted", "logistic"],
     ]
-    assert "AP and RCE of each label on test" in done.stdout
+    assert "AP and RCE of each label on test" in done.out
     assert "likely 22.64" in (published / "leaderboard.html").read_text()
     with sqlite3.connect(f"file:{storage}/mlflow.db?mode=ro", uri=True) as database:
         keys = {key for (key,) in database.execute("select distinct key from latest_metrics")}
