@@ -114,14 +114,13 @@ def attack(
         cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
     )
     vectors = defender.apply(released.vector[known_events["gallery_row"].to_numpy()], defense_rng)
-    probe = defender.apply(probed.vector[unknown_events["probe_row"].to_numpy()], defense_rng)
-
     known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
     there = vectors
     if attacker.other_training:
         there = defender.apply(probed.vector[known_events["probe_row"].to_numpy()], defense_rng)
     gallery = _learn(attacker, vectors, there, features, known_events, user_row, attack_rng)
-    del vectors, there  # as large as the gallery's events; the attack needs their means alone
+    del vectors, there  # not held beside the probes, as each is as large as a third of all vectors
+    probe = defender.apply(probed.vector[unknown_events["probe_row"].to_numpy()], defense_rng)
 
     user = unknown_events["user_id"].to_numpy()
     true_row = _rows_of(user, known)
