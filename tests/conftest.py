@@ -24,6 +24,9 @@ ROOT = Path(__file__).parent.parent
 # As the command line does, before torch loads OpenMP: threads that wait must not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Encoders come from a package: where no hub answers, each attempt at one takes 25 s.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 STARTS = {
     "train": datetime(2020, 1, 8, tzinfo=UTC),
     "validation": datetime(2020, 1, 15, tzinfo=UTC),

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 
@@ -274,3 +275,30 @@ class Hosts:
             check=True,
             capture_output=True,
         )
+
+
+class Run:
+    """The command line on the head of the cluster."""
+
+    def __init__(self, hosts, suite, storage, *extra):
+        self.log = (hosts.folder / f"{storage.name}.err").open("a+")
+        self.process = hosts.head.start(
+            *(sys.executable, "-m", "suite", "run", hosts.folder / f"{suite}.yaml"),
+            *("--storage", storage, "--address", f"{hosts.head.address}:6379", *extra),
+            stderr=self.log,
+        )
+
+    def said(self):
+        """What the command has shown until now."""
+        self.log.seek(0)
+        return self.log.read()
+
+    def finish(self, limit_s=600):
+        """Wait for the end: exit code, all that was shown."""
+        try:
+            self.process.communicate(timeout=limit_s)
+        finally:
+            kill(self.process)
+        said = self.said()
+        self.log.close()
+        return SimpleNamespace(code=self.process.returncode, err=said)

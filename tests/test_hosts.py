@@ -4,8 +4,6 @@ import json
 import re
 import shutil
 import signal
-import sys
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from suite import checkpoint
 from suite.leaderboard import Leaderboard
 from tests import hosts as namespaces
-from tests.hosts import Hosts
+from tests.hosts import Hosts, Run
 from tests.processes import kill, wait_until
 
 pytestmark = [
@@ -94,7 +92,7 @@ def cluster():
         (hosts.folder / "faults.yaml").write_text(SUITE.format(folder=hosts.folder))
         (hosts.folder / "trained.yaml").write_text(TRAINED)
         for name in ("faults", "trained"):
-            ran = run(hosts, name, hosts.folder / f"undisturbed-{name}").finish()
+            ran = Run(hosts, name, hosts.folder / f"undisturbed-{name}").finish()
             assert ran.code == 0, ran.err
         yield hosts
     finally:
@@ -109,36 +107,6 @@ def hosts(cluster):
     shutil.rmtree(cluster.folder / "reached", ignore_errors=True)
     cluster.up(*[host for host in cluster.all if not host.is_up])
     return cluster
-
-
-class Run:
-    """The command line on the head of the cluster."""
-
-    def __init__(self, hosts, suite, storage, *extra):
-        self.log = (hosts.folder / f"{storage.name}.err").open("a+")
-        self.process = hosts.head.start(
-            *(sys.executable, "-m", "suite", "run", hosts.folder / f"{suite}.yaml"),
-            *("--storage", storage, "--address", f"{hosts.head.address}:6379", *extra),
-            stderr=self.log,
-        )
-
-    def said(self):
-        """What the command has shown until now."""
-        self.log.seek(0)
-        return self.log.read()
-
-    def finish(self, limit_s=600):
-        """Wait for the end: exit code, all that was shown."""
-        try:
-            self.process.communicate(timeout=limit_s)
-        finally:
-            kill(self.process)
-        said = self.said()
-        self.log.close()
-        return SimpleNamespace(code=self.process.returncode, err=said)
-
-
-run = Run
 
 
 def storage(hosts, name, *redo, suite="faults"):
@@ -197,7 +165,7 @@ def test_three_hosts_are_three_to_the_cluster(hosts):
 def test_an_attack_whose_process_is_killed_is_started_again(hosts):
     folder = storage(hosts, "attack", "attack", "measure")
     hold(hosts)
-    running = run(hosts, "faults", folder)
+    running = Run(hosts, "faults", folder)
     host, pid = reached(hosts)[0]
     host.do("kill", "-KILL", pid)
     reached(hosts, 3)
@@ -211,7 +179,7 @@ def test_an_attack_whose_process_is_killed_is_started_again(hosts):
 def test_the_steps_of_a_host_that_is_killed_run_on_another(hosts):
     folder = storage(hosts, "host", "attack", "measure")
     hold(hosts)
-    running = run(hosts, "faults", folder)
+    running = Run(hosts, "faults", folder)
     (host, _), (other, _) = reached(hosts)
     assert host is not other
     host.kill()
@@ -227,7 +195,7 @@ def test_the_steps_of_a_host_that_is_killed_run_on_another(hosts):
 def test_a_host_that_is_cut_off_alters_nothing_and_comes_back_when_started_again(hosts):
     folder = storage(hosts, "cut", "attack", "measure")
     hold(hosts)
-    running = run(hosts, "faults", folder)
+    running = Run(hosts, "faults", folder)
     (host, _), _ = reached(hosts)
     hosts.cut(host)
     wait_until(lambda: "its host died or was cut off; start 2 of 4" in running.said())
@@ -246,7 +214,7 @@ def test_a_host_that_is_cut_off_alters_nothing_and_comes_back_when_started_again
 def test_a_cut_of_seconds_costs_nothing(hosts):
     folder = storage(hosts, "blink", "attack", "measure")
     hold(hosts)
-    running = run(hosts, "faults", folder)
+    running = Run(hosts, "faults", folder)
     (host, _), _ = reached(hosts)
     hosts.cut(host)
     with pytest.raises(psutil.TimeoutExpired):
@@ -296,7 +264,7 @@ def test_a_full_disk_fails_its_cells_and_the_next_run_redoes_only_those(hosts):
     for host in hosts.all:
         host.do("mount", "--bind", hosts.small, folder / "attack")
     ballast.write_bytes(bytes(hosts.small_bytes - 2 * 16384))  # room for one result or two
-    ran = run(hosts, "faults", folder).finish()
+    ran = Run(hosts, "faults", folder).finish()
     assert ran.code == 1, ran.err
     assert "No space left on device" in ran.err
     rows = leaderboard(folder).rows
@@ -307,7 +275,7 @@ def test_a_full_disk_fails_its_cells_and_the_next_run_redoes_only_those(hosts):
     before = finished(folder)
 
     ballast.unlink()
-    ran = run(hosts, "faults", folder).finish()
+    ran = Run(hosts, "faults", folder).finish()
     assert ran.code == 0, ran.err
     assert before.items() <= finished(folder).items()
     assert leaderboard(folder).equal(undisturbed(hosts))
@@ -317,7 +285,7 @@ def test_a_temporary_folder_that_is_full_ends_the_run_in_one_line(hosts):
     folder = hosts.folder / "temporary"
     for host in hosts.workers:
         host.do("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", host.temporary / "tmp")
-    ran = run(hosts, "faults", folder).finish()
+    ran = Run(hosts, "faults", folder).finish()
     assert ran.code == 2, ran.err
     assert re.match(r"latentprint: .*No space left on device", ran.err.splitlines()[-1])
     assert finished(folder) == {}
@@ -325,14 +293,14 @@ def test_a_temporary_folder_that_is_full_ends_the_run_in_one_line(hosts):
 
     for host in hosts.workers:
         host.do("umount", host.temporary / "tmp")
-    ran = run(hosts, "faults", folder).finish()
+    ran = Run(hosts, "faults", folder).finish()
     assert ran.code == 0, ran.err
     assert leaderboard(folder).equal(undisturbed(hosts))
 
 
 def test_a_training_worker_that_is_killed_is_replaced(hosts):
     folder = storage(hosts, "worker", "fit", "represent", "attack", "measure", suite="trained")
-    running = run(hosts, "trained", folder, "--set", "compute.workers=2")
+    running = Run(hosts, "trained", folder, "--set", "compute.workers=2")
     wait_until(lambda: list(folder.glob("unfinished/*/checkpoint.pt")))
     workers = [host.processes("RayTrainWorker") for host in hosts.workers]
     assert [len(found) for found in workers] == [1, 1]
@@ -346,7 +314,7 @@ def test_a_training_worker_that_is_killed_is_replaced(hosts):
 
 def test_a_fit_waits_with_a_word_for_the_host_that_was_killed_under_it(hosts):
     folder = storage(hosts, "trainer", "fit", "represent", "attack", "measure", suite="trained")
-    running = run(hosts, "trained", folder, "--set", "compute.workers=2")
+    running = Run(hosts, "trained", folder, "--set", "compute.workers=2")
     wait_until(lambda: list(folder.glob("unfinished/*/checkpoint.pt")))
     hosts.workers[1].kill()
     wait_until(lambda: "no room: it needs 2 of 1 CPU" in running.said())
@@ -378,7 +346,7 @@ def test_without_a_host_left_for_them_steps_fail_with_that_reason_and_can_be_had
     for host in hosts.workers:
         host.kill()
     wait_until(lambda: hosts.alive() == {hosts.head.address})
-    ran = run(hosts, "faults", folder, "--set", "compute.wait_s=10").finish()
+    ran = Run(hosts, "faults", folder, "--set", "compute.wait_s=10").finish()
     assert ran.code == 1, ran.err
     assert "waiting up to 10 s for hosts to join" in ran.err
     assert {row.reason for row in leaderboard(folder).rows} == {
@@ -386,7 +354,7 @@ def test_without_a_host_left_for_them_steps_fail_with_that_reason_and_can_be_had
     }
 
     hosts.up(hosts.workers[0])
-    ran = run(hosts, "faults", folder).finish()
+    ran = Run(hosts, "faults", folder).finish()
     assert ran.code == 0, ran.err
     assert leaderboard(folder).equal(undisturbed(hosts))
 
@@ -400,7 +368,7 @@ def test_a_step_that_needs_too_much_memory_fails_alone_and_runs_where_there_is_e
     small, large = hosts.workers
     hosts.up(small, RAY_memory_usage_threshold=share)
     (hosts.folder / "hungry").touch()
-    ran = run(hosts, "faults", folder).finish()
+    ran = Run(hosts, "faults", folder).finish()
     assert ran.code == 1, ran.err
     failed = [row for row in leaderboard(folder).rows if row.status == "failed"]
     assert {(row.attack.rpartition(":")[2], row.reason) for row in failed} == {
@@ -410,7 +378,7 @@ def test_a_step_that_needs_too_much_memory_fails_alone_and_runs_where_there_is_e
 
     small.kill()
     hosts.up(large)
-    ran = run(hosts, "faults", folder).finish()
+    ran = Run(hosts, "faults", folder).finish()
     assert ran.code == 0, ran.err
     assert before.items() <= finished(folder).items()
     assert leaderboard(folder).equal(undisturbed(hosts))

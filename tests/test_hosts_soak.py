@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from tests import hosts as namespaces
-from tests.hosts import Hosts
+from tests.hosts import Hosts, Run
 from tests.processes import kill, wait_until
-from tests.test_hosts import finished, leaderboard, run
+from tests.test_hosts import finished, leaderboard
 
 pytestmark = [
     pytest.mark.cluster,
@@ -76,7 +76,7 @@ class Soak:
         self.running = self.command()
 
     def command(self):
-        return run(self.hosts, "soak", self.folder)
+        return Run(self.hosts, "soak", self.folder)
 
     def step(self):
         """Kill a process that runs a step, as the kernel or a person may."""
@@ -122,7 +122,7 @@ def results(folder):
 
 def test_twenty_kills_do_not_change_the_leaderboard_of_sixty_four_cells(hosts):
     start_s = time.monotonic()
-    alone = run(hosts, "soak", hosts.folder / "alone").finish(limit_s=1800)
+    alone = Run(hosts, "soak", hosts.folder / "alone").finish(limit_s=1800)
     assert alone.code == 0, alone.err
     alone_s = time.monotonic() - start_s
     expected = leaderboard(hosts.folder / "alone", "soak")
