@@ -19,8 +19,9 @@ setup: $(VENV)/ready
 $(VENV)/ready: pyproject.toml docker/constraints.txt
 	@echo "latentprint: installing into $(VENV), a few minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --progress-bar off torch -c docker/constraints.txt
-	$(BIN)/pip install --progress-bar off -e '.[$(FAISS),test,text]' -c docker/constraints.txt
+	$(BIN)/pip install --no-compile --progress-bar off torch -c docker/constraints.txt
+	$(BIN)/pip install --no-compile --progress-bar off -e '.[$(FAISS),test,text]' -c docker/constraints.txt
+	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null  # pip would do it on one core
 	@touch $@
 
 lint: setup

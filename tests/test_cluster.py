@@ -227,7 +227,8 @@ def test_a_run_killed_in_a_fit_and_in_an_attack_finishes_with_the_same_command(
 
     # Only the driver this time: the local cluster must not outlive it.
     second = start(*command, HOLD=hold)
-    wait_until((hold / "reached").exists)
+    # An attack that is held does not wait for the fit of another model.
+    wait_until(lambda: (hold / "reached").exists() and kinds(finished(storage))["fit"] == 2)
     os.kill(second.pid, signal.SIGKILL)
     wait_until(lambda: not session(second))
     resumed = re.search(r"fit mlp .*: epoch (\d+)", second.communicate()[1])
