@@ -45,6 +45,12 @@ class Entry:
         return next(found, None)
 
     @property
+    def by_label(self) -> list[dict[str, Any]]:
+        """Rows of the labels, without a mean where ``engaged`` would be all that is in it."""
+        only = {row["label"] for row in self.tasks.rows} == {"engaged", MEAN}
+        return [row for row in self.tasks.rows if not (only and row["label"] == MEAN)]
+
+    @property
     def is_student(self) -> bool:
         """Whether the text encoder was distilled."""
         return str(self.model.parameters.get("student", "none")) != "none"
@@ -71,7 +77,7 @@ def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
         lines.setdefault(claim.label, []).append((*names, f"{claim.ap:.4f}", rce))
     for entry in entries:
         source = entry.names["dataset"] + (" (synthetic)" if entry.names["synthetic"] else "")
-        for row in entry.tasks.rows:
+        for row in entry.by_label:
             names = (source, row["stage"], entry.names["model"], str(entry.names["seed"]))
             figures = (_interval(row, "ap", 3), _interval(row, "rce", 1))
             lines.setdefault(row["label"], []).append((*names, *figures))
@@ -89,7 +95,7 @@ def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
                 high=row["ap_high"],
             )
             for entry in entries
-            for row in entry.tasks.rows
+            for row in entry.by_label
             if row["stage"] == "fitted"
         ),
     )

@@ -87,6 +87,18 @@ def test_claimed_figures_stand_beside_measured_ones_and_say_so():
     assert all(len(line) == len(found.header) for line in found.lines)
 
 
+def test_a_model_of_one_label_has_no_mean_beside_those_of_several():
+    one = entry("mlp", 0.6)
+    rows = [row("engaged", 0.6), row("mean", 0.6)]
+    one = Entry(one.names, one.model, Tasks(rows, [], {}, 1234))
+    found = table([one, LADDER[0]], "AP and RCE")
+    assert [(line[0], line[3]) for line in found.lines] == [
+        ("engaged", "mlp"),
+        ("like", "nn_classifier"),
+        ("mean", "nn_classifier"),
+    ]
+
+
 def test_every_figure_of_the_two_tables_is_there():
     tasks = claims("recsys2021").tasks
     assert len(tasks) == (8 + 5) * 4
