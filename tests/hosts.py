@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
+import pytest
 
 from tests.processes import ROOT, kill, start, wait_until
 
@@ -72,6 +73,15 @@ def missing():
         check=False,
     )
     return tried.stderr.strip() and f"namespaced hosts: {tried.stderr.strip()}"
+
+
+NAMESPACED = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    # Namespaces are made by root, on Linux: a machine without them says what it lacks.
+    pytest.mark.skipif(bool(missing()), reason=missing() or "possible"),
+]
+"""Marks of tests that need several hosts."""
 
 
 class Host:

@@ -10,16 +10,10 @@ import pytest
 
 from suite import checkpoint
 from suite.leaderboard import Leaderboard
-from tests import hosts as namespaces
-from tests.hosts import Hosts, Run
+from tests.hosts import NAMESPACED, Hosts, Run
 from tests.processes import kill, wait_until
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.slow,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "possible"),
-]
+pytestmark = [*NAMESPACED, pytest.mark.timeout(1200)]
 
 EPOCHS = 8
 
@@ -130,6 +124,13 @@ def hold(hosts):
     (hosts.folder / "hold").touch()
 
 
+def held(hosts, name):
+    """Start the suite with all but its attacks done, and let these stay where they are."""
+    folder = storage(hosts, name, "attack", "measure")
+    hold(hosts)
+    return folder, Run(hosts, "faults", folder)
+
+
 def release(hosts):
     (hosts.folder / "hold").unlink()
 
@@ -163,9 +164,7 @@ def test_three_hosts_are_three_to_the_cluster(hosts):
 
 
 def test_an_attack_whose_process_is_killed_is_started_again(hosts):
-    folder = storage(hosts, "attack", "attack", "measure")
-    hold(hosts)
-    running = Run(hosts, "faults", folder)
+    folder, running = held(hosts, "attack")
     host, pid = reached(hosts)[0]
     host.do("kill", "-KILL", pid)
     reached(hosts, 3)
@@ -177,9 +176,7 @@ def test_an_attack_whose_process_is_killed_is_started_again(hosts):
 
 
 def test_the_steps_of_a_host_that_is_killed_run_on_another(hosts):
-    folder = storage(hosts, "host", "attack", "measure")
-    hold(hosts)
-    running = Run(hosts, "faults", folder)
+    folder, running = held(hosts, "host")
     (host, _), (other, _) = reached(hosts)
     assert host is not other
     host.kill()
@@ -193,9 +190,7 @@ def test_the_steps_of_a_host_that_is_killed_run_on_another(hosts):
 
 
 def test_a_host_that_is_cut_off_alters_nothing_and_comes_back_when_started_again(hosts):
-    folder = storage(hosts, "cut", "attack", "measure")
-    hold(hosts)
-    running = Run(hosts, "faults", folder)
+    folder, running = held(hosts, "cut")
     (host, _), _ = reached(hosts)
     hosts.cut(host)
     wait_until(lambda: "its host died or was cut off; start 2 of 4" in running.said())
@@ -212,9 +207,7 @@ def test_a_host_that_is_cut_off_alters_nothing_and_comes_back_when_started_again
 
 
 def test_a_cut_of_seconds_costs_nothing(hosts):
-    folder = storage(hosts, "blink", "attack", "measure")
-    hold(hosts)
-    running = Run(hosts, "faults", folder)
+    folder, running = held(hosts, "blink")
     (host, _), _ = reached(hosts)
     hosts.cut(host)
     with pytest.raises(psutil.TimeoutExpired):

@@ -9,17 +9,11 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests import hosts as namespaces
-from tests.hosts import Hosts, Run
+from tests.hosts import NAMESPACED, Hosts, Run
 from tests.processes import kill, wait_until
 from tests.test_hosts import finished, leaderboard
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.slow,
-    pytest.mark.timeout(5400),
-    pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.missing() or "possible"),
-]
+pytestmark = [*NAMESPACED, pytest.mark.timeout(5400)]
 
 NUM_KILLS = 20
 
@@ -37,7 +31,7 @@ class Slow(Cosine):
 
     def fit(self, vectors, user_row, rng):
         if SLOW.exists():
-            time.sleep(10)
+            time.sleep(10)  # a kill must find it at work; nothing is waited for
 '''
 
 SUITE = """
