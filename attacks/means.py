@@ -5,10 +5,14 @@ Shape letters: m gallery events, g gallery users, d dimensions.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+PIECE = 65_536
+"""Vectors averaged at a time; all of a user's are together."""
 
 
 def user_means(
@@ -48,6 +52,13 @@ def user_means(
         raise ValueError(f"every gallery user needs a vector, got none of user row {absent[0]}")
     if (user_row[1:] < user_row[:-1]).any():  # else a copy of all vectors is spared
         vectors = vectors[np.argsort(user_row, kind="stable")]
-    sums = np.add.reduceat(vectors, np.cumsum(counts) - counts, axis=0, dtype=np.float64)
-    means: NDArray[np.float64] = sums / counts[:, None]
+    first = np.cumsum(counts) - counts
+    means = np.empty((len(counts), vectors.shape[1]))
+    edges = [0, *(np.flatnonzero(np.diff(first // PIECE)) + 1), len(counts)]
+    # In pieces: NumPy makes a float64 copy of all that it adds up at once.
+    for low, high in pairwise(edges):
+        rows = slice(first[low], first[high - 1] + counts[high - 1])
+        starts = first[low:high] - first[low]
+        means[low:high] = np.add.reduceat(vectors[rows], starts, axis=0, dtype=np.float64)
+    means /= counts[:, None]
     return means

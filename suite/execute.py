@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from suite import cluster
+from suite import cluster, memory
 from suite import steps as known
 from suite.plan import Step
 from suite.progress import Display
@@ -159,10 +159,13 @@ def perform(
     start = time.perf_counter()
     result = known.function(step.kind)(*loaded, **step.arguments, **extra)
     seconds = time.perf_counter() - start
+    del loaded  # not held while the result is written
     with store.writing(step.kind, step.digest, {"seconds": seconds}) as folder:
         result.save(folder)
         written_bytes = _size_bytes(folder)
     store.clear(step.digest)
+    del result
+    memory.give_back()
     return Span(
         kind=step.kind,
         title=step.title,

@@ -24,6 +24,9 @@ from suite.train import build
 EVENTS_PER_SHARD = 200_000
 EVENTS_PER_CHUNK = 4_096
 
+EVENTS_PER_GROUP = 65_536
+"""Of a file: a group is in memory as a whole while it is written or read."""
+
 PCA_DIMENSIONS = 64
 """As many as the torch models release."""
 
@@ -54,7 +57,13 @@ class Representation:
         d = self.vector.shape[1]
         vector = pa.FixedSizeListArray.from_arrays(pa.array(self.vector.reshape(-1)), d)
         table = pa.table([self.user_id, self.event_id, vector], ["user_id", "event_id", "vector"])
-        pq.write_table(table, folder / "representation.parquet", compression="none")
+        pq.write_table(
+            table,
+            folder / "representation.parquet",
+            compression="none",
+            use_dictionary=False,
+            row_group_size=EVENTS_PER_GROUP,
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Representation:
@@ -65,10 +74,12 @@ class Representation:
         d = file.schema_arrow.field("vector").type.list_size
         vector = np.empty((num_events, d), np.float32)
         start = 0
-        for piece in file.iter_batches():
+        # Not by iter_batches, which reads the whole file ahead.
+        for number in range(file.num_row_groups):
+            piece = file.read_row_group(number)
             rows = slice(start, start + len(piece))
             user_id[rows], event_id[rows] = piece["user_id"], piece["event_id"]
-            vector[rows] = piece["vector"].flatten().to_numpy().reshape(-1, d)
+            vector[rows] = piece["vector"].combine_chunks().flatten().to_numpy().reshape(-1, d)
             start = rows.stop
         return cls(user_id, event_id, vector)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import ray
 
+from suite import memory
+
 GPU_SHARE = 0.25
 """Of a GPU for each task: four shards at once keep one busy while others move their inputs."""
 
@@ -27,7 +29,15 @@ def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> I
             yield function(shard, *shared)
         return
     stored = [ray.put(value) for value in shared]
-    task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE if gpus else 0, max_retries=3)(function)
-    waiting = deque(task.remote(shard, *stored) for shard in shards)
+    task = ray.remote(num_cpus=1, num_gpus=GPU_SHARE if gpus else 0, max_retries=3)(_apart)
+    waiting = deque(task.remote(function, shard, *stored) for shard in shards)
     while waiting:
         yield ray.get(waiting.popleft())
+
+
+def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a task; its process then waits for the next one, with little memory."""
+    try:
+        return function(*arguments)
+    finally:
+        memory.give_back()

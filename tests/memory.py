@@ -8,6 +8,9 @@ from tests.processes import session
 
 KIB = 2**10
 
+LARGEST = 6
+"""Processes that are named at a peak."""
+
 
 class Watch:
     """Samples the processes of a session until the block ends.
@@ -18,11 +21,14 @@ class Watch:
         Largest sum of proportional set sizes: of a page that n processes share each has 1/n.
     peak_own_bytes
         The same without pages of files, which the kernel takes back when memory is short.
+    peak_of
+        Bytes of the largest processes at the first of these peaks, by command.
     """
 
     def __init__(self, process, every_s=1.0):
         self.process, self.every_s = process, every_s
         self.peak_bytes = self.peak_own_bytes = 0
+        self.peak_of = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)
 
@@ -36,8 +42,13 @@ class Watch:
 
     def _watch(self):
         while not self._done.wait(self.every_s):
-            sizes = [proportional(pid) for pid in session(self.process)]
-            self.peak_bytes = max(self.peak_bytes, sum(size for size, _ in sizes))
+            pids = session(self.process)
+            sizes = [proportional(pid) for pid in pids]
+            total = sum(size for size, _ in sizes)
+            if total > self.peak_bytes:
+                self.peak_bytes = total
+                largest = sorted(zip(sizes, pids, strict=True), reverse=True)[:LARGEST]
+                self.peak_of = [(command(pid), size) for (size, _), pid in largest]
             self.peak_own_bytes = max(self.peak_own_bytes, sum(own for _, own in sizes))
 
 
@@ -49,3 +60,12 @@ def proportional(pid):
         return 0, 0
     size = {name: int(kib) * KIB for name, kib in re.findall(r"^(Pss\w*): +(\d+) kB", text, re.M)}
     return size.get("Pss", 0), size.get("Pss_Anon", 0) + size.get("Pss_Shmem", 0)
+
+
+def command(pid):
+    """First words of what a process runs, or what Ray calls it."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return "?"
+    return b" ".join(words[:1] if words[0].startswith(b"ray::") else words[:4]).decode().strip()

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from attacks import means
 from attacks.means import user_means
 
 
-def test_means_equal_a_loop_over_users_in_any_order_of_events():
+@pytest.mark.parametrize("piece", [1, 7, 30, means.PIECE])
+def test_means_equal_a_loop_over_users_in_any_order_of_events(monkeypatch, piece):
+    monkeypatch.setattr(means, "PIECE", piece)
     rng = np.random.default_rng(0)
     user_row = rng.permutation(np.repeat(np.arange(20), rng.integers(1, 9, 20)))
     vectors = rng.standard_normal((len(user_row), 3)).astype(np.float32)

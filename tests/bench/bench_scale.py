@@ -81,6 +81,7 @@ def test_readers_from_files_to_an_attack(benchmark, tmp_path, capsys):
             "num_probes": row["num_probes"],
             "peak_gib": round(watch.peak_bytes / 2**30, 2),
             "peak_without_files_gib": round(watch.peak_own_bytes / 2**30, 2),
+            "peak_of_gib": [(name, round(size / 2**30, 2)) for name, size in watch.peak_of],
         },
     )
 
