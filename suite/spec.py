@@ -67,7 +67,7 @@ class Training(BaseModel):
         0, ge=0, description="over the validation window, after the choice; scored beside it"
     )
     precision: Literal["float32", "float64", "bf16"] = Field(
-        "float32", description="of the arithmetic; bf16 keeps float32 weights and needs cuda"
+        "float32", description="of the arithmetic; bf16 keeps float32 weights, not on mps"
     )
 
     @model_validator(mode="after")

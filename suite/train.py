@@ -364,7 +364,7 @@ def _is_apple(kind: str) -> bool:
 
 def _check_precision(precision: str, accelerator: str) -> None:
     allowed = {
-        "cpu": ["float32", "float64"],
+        "cpu": ["float32", "float64", "bf16"],
         "cuda": ["float32", "float64", "bf16"],
         "mps": ["float32"],
     }[accelerator]

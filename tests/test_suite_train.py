@@ -158,9 +158,19 @@ def test_a_fit_trained_in_double_precision_is_released_in_single(features, tmp_p
     assert all(np.array_equal(fitted.state[k], best[k].float().numpy()) for k in best)
 
 
-@pytest.mark.parametrize(
-    ("precision", "on"), [("bf16", "cpu"), ("bf16", "mps"), ("float64", "mps")]
-)
+@pytest.mark.parametrize("model", [MLP, BILSTM], ids=["mlp", "bilstm"])
+def test_bf16_follows_single_precision_and_keeps_its_weights(features, tmp_path, model):
+    found = {}
+    for precision in ("float32", "bf16"):
+        training = EXACT.model_copy(update={"precision": precision})
+        state = trained(0, 1, features, model, training, str(tmp_path / precision))
+        assert {weights.dtype for weights in state["network"].values()} == {torch.float32}
+        found[precision] = losses(state)
+    np.testing.assert_allclose(found["bf16"][:3], found["float32"][:3], rtol=0.02)
+    assert found["bf16"][0] != found["float32"][0]
+
+
+@pytest.mark.parametrize(("precision", "on"), [("bf16", "mps"), ("float64", "mps")])
 def test_a_precision_that_the_accelerator_lacks_is_refused_in_one_line(
     features, tmp_path, precision, on
 ):
