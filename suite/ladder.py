@@ -32,11 +32,11 @@ class Entry:
     model: Part
     tasks: Tasks
 
-    def mean_ap(self, category: str | None = None) -> float | None:
-        """Mean average precision, of a category's events if one is named."""
+    def mean(self, key: str = "ap", category: str | None = None) -> float | None:
+        """Mean over the labels of average precision or area, of a category's events if named."""
         rows = self.tasks.rows if category is None else self.tasks.by_category
         found = (
-            row["ap"]
+            row[key]
             for row in rows
             if row["label"] == MEAN
             and row.get("stage", "fitted") == "fitted"
@@ -108,7 +108,7 @@ def _by_category(entries: list[Entry]) -> Section:
         for row in entry.tasks.by_category:
             if row["label"] != MEAN:
                 continue
-            before = base.mean_ap(row["category"])
+            before = base.mean(category=row["category"])
             gain = f"{100 * (row['ap'] / before - 1):+.1f} %" if before else ""
             names = (str(entry.names[key]) for key in ("dataset", "model", "seed"))
             lines.append((*names, row["category"], f"{row['events']:,}", f"{row['ap']:.3f}", gain))
@@ -138,22 +138,25 @@ def _kept(entries: list[Entry]) -> Section:
         )
         if entry.model.name != READER or full is None:
             continue
-        gain, whole = ((e.mean_ap() or 0.0) - (base.mean_ap() or 0.0) for e in (entry, full))
-        share = f"{100 * gain / whole:.0f} %" if whole > 0 else "there is no gain to keep"
-        lines.append(
-            (
-                *(str(entry.names[key]) for key in ("dataset", "model", "seed")),
-                f"{entry.tasks.num_parameters:,}",
-                f"{entry.mean_ap():.3f}",
-                f"{gain:+.3f}",
-                share,
-            )
-        )
+        names = (str(entry.names[key]) for key in ("dataset", "model", "seed"))
+        figures = (text for key in ("ap", "auc") for text in _share(key, entry, full, base))
+        lines.append((*names, f"{entry.tasks.num_parameters:,}", *figures))
     return Section(
-        title=f"what distillation keeps: gain in mean AP over {BASELINE}, as a share of the whole",
-        header=("dataset", "model", "seed", "parameters", "mean AP", "gain", "kept"),
+        title=f"what distillation keeps: gains over {BASELINE}, as a share of the whole encoder's",
+        header=(
+            *("dataset", "model", "seed", "parameters"),
+            *("mean AP", "gain", "kept", "mean AUC", "gain", "kept"),
+        ),
         lines=tuple(lines),
     )
+
+
+def _share(key: str, entry: Entry, full: Entry, base: Entry) -> tuple[str, str, str]:
+    """Value, gain over the baseline, and that gain as a share of the full encoder's."""
+    value, best, before = (e.mean(key) or 0.0 for e in (entry, full, base))
+    gain, whole = value - before, best - before
+    share = f"{100 * gain / whole:.0f} %" if whole > 0 else "there is no gain to keep"
+    return f"{value:.3f}", f"{gain:+.3f}", share
 
 
 def _pretraining(entries: list[Entry]) -> Section:

@@ -113,10 +113,10 @@ class Tasks:
     Attributes
     ----------
     rows
-        ``stage`` (fitted, fine-tuned), ``label`` (the last is their mean), ``ap`` in [0, 1] and
-        ``rce`` in percent, each with ``_low`` and ``_high``, and the ``base`` rate.
+        ``stage`` (fitted, fine-tuned), ``label`` (the last is their mean), ``ap`` and ``auc`` in
+        [0, 1] and ``rce`` in percent, each with ``_low`` and ``_high``, and the ``base`` rate.
     by_category
-        ``category, events, label, ap, rce, base`` of the labels with enough positive events.
+        ``category, events, label, ap, auc, rce, base`` of the labels with enough positive events.
     facts
         What the model had to report of its pretraining.
     num_parameters

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from suite import scores
 from suite.features import Features
@@ -18,6 +18,12 @@ from suite.results import MEAN, Tasks
 
 MIN_POSITIVES = 20
 """Of a label in a category; with fewer its figures say nothing."""
+
+KEYS = ("ap", "auc", "rce")
+"""Figures of a label."""
+
+DRAWN_AT_ONCE = 2_000_000
+"""Events times resamples, of which a metric makes about ten copies."""
 
 Values = NDArray[np.float64]
 
@@ -87,23 +93,49 @@ def average_precision(score: Values, label: NDArray[np.bool_], weight: Values) -
     return found
 
 
+def area(score: Values, label: NDArray[np.bool_], weight: Values) -> Values:
+    """Compute the area under the ROC curve under several weightings of the same events at once.
+
+    Parameters
+    ----------
+    score, label : (n,)
+        Equal scores count half.
+    weight : (n, r)
+        As for ``average_precision``, with a negative event too.
+
+    Returns
+    -------
+    (r,)
+        In [0, 1].
+    """
+    order = np.argsort(score, kind="stable")
+    ranked, positive = score[order], weight[order] * label[order, None]
+    others = weight[order] - positive
+    before = np.concatenate([np.zeros((1, weight.shape[1])), np.cumsum(others, axis=0)])
+    below, up_to = (before[np.searchsorted(ranked, ranked, side=s)] for s in ("left", "right"))
+    found: Values = (positive * (below + up_to)).sum(axis=0)
+    found /= 2 * positive.sum(axis=0) * before[-1]
+    return found
+
+
 def _rows(
     events: pl.DataFrame, weights: dict[str, float], prefix: str, draws: Values
 ) -> Iterator[dict[str, Any]]:
     """Figures of each label and of their mean, with intervals over users."""
     resampled = {}
     figures = _figures(events, weights, prefix)
+    pieces = np.array_split(draws, -(-draws.size // DRAWN_AT_ONCE), axis=1)
     for name, weight in weights.items():
         log_odds, label = _log_odds(events, name, weight, prefix), events[name].to_numpy()
-        resampled[name] = (
-            average_precision(log_odds, label, draws),
-            _relative_cross_entropy(log_odds, label, draws),
+        resampled[name] = tuple(
+            np.concatenate([metric(log_odds, label, piece) for piece in pieces])
+            for metric in (average_precision, area, _relative_cross_entropy)
         )
     averaged = [resampled[name] for name in _averaged(weights)]
     if averaged:
         resampled[MEAN] = tuple(np.mean(values, axis=0) for values in zip(*averaged, strict=True))
     for row in figures:
-        for key, values in zip(("ap", "rce"), resampled[row["label"]], strict=True):
+        for key, values in zip(KEYS, resampled[row["label"]], strict=True):
             low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
             row |= {f"{key}_low": float(low), f"{key}_high": float(high)}
         yield row
@@ -115,12 +147,16 @@ def _figures(
     rows: list[dict[str, Any]] = []
     for name, weight in weights.items():
         log_odds, label = _log_odds(events, name, weight, prefix), events[name].to_numpy()
-        rce = _relative_cross_entropy(log_odds, label, np.ones((len(label), 1)))
-        ap = float(average_precision_score(label, log_odds))
-        rows.append({"label": name, "ap": ap, "rce": float(rce[0]), "base": float(label.mean())})
+        values = (
+            average_precision_score(label, log_odds),
+            roc_auc_score(label, log_odds),
+            _relative_cross_entropy(log_odds, label, np.ones((len(label), 1)))[0],
+        )
+        figures = dict(zip(KEYS, map(float, values), strict=True))
+        rows.append({"label": name, **figures, "base": float(label.mean())})
     averaged = [row for row in rows if row["label"] in _averaged(weights)]
     if averaged:
-        mean = {key: fmean(row[key] for row in averaged) for key in ("ap", "rce", "base")}
+        mean = {key: fmean(row[key] for row in averaged) for key in (*KEYS, "base")}
         rows.append({"label": MEAN, **mean})
     return rows
 

@@ -5,28 +5,30 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, log_loss
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from suite.features import features
 from suite.fitted import Fitted
 from suite.results import Tasks
-from suite.tasks import average_precision, tasks
+from suite.tasks import area, average_precision, tasks
 from tests.canonical import wide_world
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), n=st.integers(2, 30))
-def test_weighted_average_precision_is_that_of_the_repeated_events(data, n):
+def test_weighted_figures_are_those_of_the_repeated_events(data, n):
     score = np.array(data.draw(st.lists(st.integers(0, 5), min_size=n, max_size=n)), float)
     label = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
-    label[0] = True
+    label[:2] = True, False
     draws = st.lists(st.integers(0, 3), min_size=n, max_size=n)
     weight = np.array([data.draw(draws) for _ in range(3)], float).T
-    weight[0] = 1
-    found = average_precision(score, label, weight)
-    for column, value in zip(weight.astype(int).T, found, strict=True):
-        rows = np.repeat(np.arange(n), column)
-        assert value == pytest.approx(average_precision_score(label[rows], score[rows]))
+    weight[:2] = 1
+    known = ((average_precision, average_precision_score), (area, roc_auc_score))
+    for ours, theirs in known:
+        found = ours(score, label, weight)
+        for column, value in zip(weight.astype(int).T, found, strict=True):
+            rows = np.repeat(np.arange(n), column)
+            assert value == pytest.approx(theirs(label[rows], score[rows]))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def scored(made, *, sharpness=1.0, weight=(1.0, 1.0)):
     return Fitted({}, scores, [], list(weight), 7, {"text/perplexity_after": 3.0})
 
 
-def test_ap_and_rce_are_scikit_learns_whatever_the_weight_of_the_loss(made):
+def test_the_figures_are_scikit_learns_whatever_the_weight_of_the_loss(made):
     fitted = scored(made, weight=(3.0, 0.5))
     found = {row["label"]: row for row in tasks(made, fitted, replicates=50, seed=0).rows}
     test = fitted.scores.filter(pl.col("window") == "test")
@@ -58,6 +60,7 @@ def test_ap_and_rce_are_scikit_learns_whatever_the_weight_of_the_loss(made):
         naive = log_loss(label, np.full(len(label), label.mean()))
         rce = 100 * (1 - log_loss(label, 1 / (1 + np.exp(-logit))) / naive)
         assert found[name]["ap"] == pytest.approx(average_precision_score(label, logit))
+        assert found[name]["auc"] == pytest.approx(roc_auc_score(label, logit))
         assert found[name]["rce"] == pytest.approx(rce, rel=1e-6)
         assert found[name]["base"] == pytest.approx(label.mean())
     assert found["mean"]["ap"] == found["like"]["ap"]
@@ -68,10 +71,16 @@ def test_intervals_hold_the_figure_and_shrink_with_more_users(made):
     more = features(wide_world(5, users=320), time_zone="UTC", holdout_users=0.2)
     narrow = tasks(more, scored(more), replicates=300, seed=0).rows
     for row, other in zip(rows, narrow, strict=True):
-        for key in ("ap", "rce"):
+        for key in ("ap", "auc", "rce"):
             assert row[f"{key}_low"] < row[key] < row[f"{key}_high"]
             width, less = (r[f"{key}_high"] - r[f"{key}_low"] for r in (row, other))
             assert less < 0.8 * width
+
+
+def test_resamples_are_cut_into_pieces_without_a_trace(made, monkeypatch):
+    whole = tasks(made, scored(made), replicates=30, seed=0)
+    monkeypatch.setattr("suite.tasks.DRAWN_AT_ONCE", 500)
+    assert tasks(made, scored(made), replicates=30, seed=0) == whole
 
 
 def test_a_sharper_model_is_better_on_every_label(made):
