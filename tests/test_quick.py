@@ -5,11 +5,13 @@ import io
 import json
 import re
 import sqlite3
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
 from suite.leaderboard import Leaderboard
+from suite.timeline import Timeline
 from tests.processes import finish
 
 pytestmark = pytest.mark.cluster
@@ -100,6 +102,17 @@ def test_mlflow_holds_the_same_rows(quick):
     names = tracked(quick.storage, "select name, status, count(*) from runs group by 1, 2")
     assert ("quick", "FINISHED", 1) in names
     assert sum(count for *_, count in names) == 37
+
+
+def test_mlflow_keeps_the_timeline_of_the_run_beside_the_page(quick):
+    artifacts = {path.name: path for path in quick.storage.glob("mlartifacts/**/*.*")}
+    assert {"leaderboard.html", "leaderboard.json"} < artifacts.keys()
+    timeline = Timeline.from_json(artifacts["timeline.json"].read_text())
+    assert timeline == Timeline.from_json((quick.published / "timeline.json").read_text())
+    kinds = Counter(span.kind for span in timeline.spans)
+    assert kinds["fit"] == 3
+    assert kinds["attack"] == 36
+    assert 0 < timeline.idle < 1
 
 
 def test_a_second_run_starts_no_ray_and_tracks_nothing_twice(quick):

@@ -339,7 +339,10 @@ def test_asha_stops_the_fits_of_hopeless_trials(latentprint, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_killed_search_goes_on_with_the_same_command_and_repeats_no_finished_trial(tmp_path):
+@pytest.mark.parametrize(("search", "scheduler"), [("grid", "none"), ("optuna", "asha")])
+def test_a_killed_search_goes_on_with_the_same_command_and_repeats_no_finished_trial(
+    search, scheduler, tmp_path
+):
     storage = tmp_path / "runs"
     suite = written(
         tmp_path,
@@ -347,8 +350,8 @@ def test_a_killed_search_goes_on_with_the_same_command_and_repeats_no_finished_t
         training=SMALL["training"] | {"epochs": 12, "patience": 12},
     )
     command = (
-        *("tune", suite, "--model", "mlp", "--search", "grid", "--scheduler", "none"),
-        *("--concurrency", 1, "--storage", storage),
+        *("tune", suite, "--model", "mlp", "--search", search, "--scheduler", scheduler),
+        *("--trials", 4, "--concurrency", 1, "--storage", storage),
     )
     first = start(sys.executable, "-m", "suite", *command)
     wait_until(
@@ -364,11 +367,13 @@ def test_a_killed_search_goes_on_with_the_same_command_and_repeats_no_finished_t
 
     second = finish(*command)
     assert second.returncode == 0, second.stderr
-    assert len(fits(storage)) == 4
-    assert finished.items() <= fits(storage).items()
     trials = trials_in(storage)
-    assert [trial["point"]["dropout"] for trial in trials] == [0.0, 0.1, 0.2, 0.3]
-    assert [trial["status"] for trial in trials] == ["done"] * 4
-    assert [len(trial["history"]) for trial in trials] == [12] * 4
+    stopped = [trial for trial in trials if trial["status"] == "stopped"]
+    assert len(fits(storage)) == 4 - len(stopped)
+    assert finished.items() <= fits(storage).items()
+    # Optuna, too, tries no point twice: what it knew was not lost with the driver.
+    assert sorted(trial["point"]["dropout"] for trial in trials) == [0.0, 0.1, 0.2, 0.3]
+    assert scheduler != "none" or not stopped
+    assert all((len(trial["history"]) < 12) is (trial in stopped) for trial in trials)
     assert "trial 1: epoch" not in second.stderr
     assert not list(storage.glob("unfinished/*"))
