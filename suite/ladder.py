@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 from suite.leaderboard import Claims, Point, Section
@@ -21,7 +23,7 @@ class Entry:
     Attributes
     ----------
     names
-        ``dataset, synthetic, model, seed``.
+        ``dataset, synthetic, model, seed``; of several seeds also ``seeds``, their number.
     model
         The model's name and parameters.
     tasks
@@ -45,10 +47,14 @@ class Entry:
         return next(found, None)
 
     @property
+    def is_of_one_label(self) -> bool:
+        """Whether ``engaged`` is all that the model predicts."""
+        return {row["label"] for row in self.tasks.rows} == {"engaged", MEAN}
+
+    @property
     def by_label(self) -> list[dict[str, Any]]:
         """Rows of the labels, without a mean where ``engaged`` would be all that is in it."""
-        only = {row["label"] for row in self.tasks.rows} == {"engaged", MEAN}
-        return [row for row in self.tasks.rows if not (only and row["label"] == MEAN)]
+        return [r for r in self.tasks.rows if not (self.is_of_one_label and r["label"] == MEAN)]
 
     @property
     def is_student(self) -> bool:
@@ -57,14 +63,48 @@ class Entry:
 
 
 def sections(entries: list[Entry], claimed: Claims | None) -> list[Section]:
-    """Return the tables that the entries allow; none without entries."""
+    """Return the tables that the entries allow, each figure the mean over its seeds.
+
+    An interval is the mean of the seeds' bounds. Without entries there are no tables.
+    """
     if not entries:
         return []
+    entries = _over_seeds(entries)
     return [
         _by_label(entries, claimed),
         _by_category(entries),
         _kept(entries),
         _pretraining(entries),
+    ]
+
+
+def _over_seeds(entries: list[Entry]) -> list[Entry]:
+    """Make one entry of each data set and model: figures and bounds are means over its seeds."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault((entry.names["dataset"], entry.names["model"]), []).append(entry)
+    found = []
+    for group in groups.values():
+        tasks = [entry.tasks for entry in group]
+        merged = Tasks(
+            rows=_mean_rows(t.rows for t in tasks),
+            by_category=_mean_rows(t.by_category for t in tasks),
+            facts={name: fmean(t.facts[name] for t in tasks) for name in tasks[0].facts},
+            num_parameters=round(fmean(t.num_parameters for t in tasks)),
+        )
+        found.append(Entry({**group[0].names, "seeds": len(group)}, group[0].model, merged))
+    return found
+
+
+def _mean_rows(of_seeds: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Average the rows of equal texts."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in chain.from_iterable(of_seeds):
+        texts = tuple(value for value in row.values() if isinstance(value, str))
+        groups.setdefault(texts, []).append(row)
+    return [
+        {k: v if isinstance(v, str) else fmean(r[k] for r in same) for k, v in same[0].items()}
+        for same in groups.values()
     ]
 
 
@@ -78,13 +118,13 @@ def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
     for entry in entries:
         source = entry.names["dataset"] + (" (synthetic)" if entry.names["synthetic"] else "")
         for row in entry.by_label:
-            names = (source, row["stage"], entry.names["model"], str(entry.names["seed"]))
+            names = (source, row["stage"], entry.names["model"], str(entry.names["seeds"]))
             figures = (_interval(row, "ap", 3), _interval(row, "rce", 1))
             lines.setdefault(row["label"], []).append((*names, *figures))
     ordered = [label for label in lines if label != MEAN] + [MEAN]
     return Section(
         title="AP and RCE of each label on test, claimed and measured; mean: of all but engaged",
-        header=("label", "source", "stage", "model", "seed", "AP", "RCE"),
+        header=("label", "source", "stage", "model", "seeds", "AP", "RCE"),
         lines=tuple((label, *line) for label in ordered for line in lines.get(label, [])),
         points=tuple(
             Point(
@@ -104,14 +144,16 @@ def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
 def _by_category(entries: list[Entry]) -> Section:
     """Mean AP by the items' category (for recsys2021 the language), and the gain over the NN."""
     lines, points = [], []
-    for entry, base in _with_baseline(entries):
+    for entry, base in _with_baseline(e for e in entries if not e.is_of_one_label):
         for row in entry.tasks.by_category:
             if row["label"] != MEAN:
                 continue
             before = base.mean(category=row["category"])
             gain = f"{100 * (row['ap'] / before - 1):+.1f} %" if before else ""
-            names = (str(entry.names[key]) for key in ("dataset", "model", "seed"))
-            lines.append((*names, row["category"], f"{row['events']:,}", f"{row['ap']:.3f}", gain))
+            names = (str(entry.names[key]) for key in ("dataset", "model", "seeds"))
+            lines.append(
+                (*names, row["category"], f"{row['events']:,.0f}", f"{row['ap']:.3f}", gain)
+            )
             if before and entry is not base:
                 points.append(
                     Point(
@@ -122,7 +164,7 @@ def _by_category(entries: list[Entry]) -> Section:
                 )
     return Section(
         title=f"mean AP by category (recsys2021: language), and the gain over {BASELINE}",
-        header=("dataset", "model", "seed", "category", "events", "mean AP", "gain"),
+        header=("dataset", "model", "seeds", "category", "events", "mean AP", "gain"),
         lines=tuple(lines),
         points=tuple(points),
     )
@@ -138,13 +180,13 @@ def _kept(entries: list[Entry]) -> Section:
         )
         if entry.model.name != READER or full is None:
             continue
-        names = (str(entry.names[key]) for key in ("dataset", "model", "seed"))
+        names = (str(entry.names[key]) for key in ("dataset", "model", "seeds"))
         figures = (text for key in ("ap", "auc") for text in _share(key, entry, full, base))
         lines.append((*names, f"{entry.tasks.num_parameters:,}", *figures))
     return Section(
         title=f"what distillation keeps: gains over {BASELINE}, as a share of the whole encoder's",
         header=(
-            *("dataset", "model", "seed", "parameters"),
+            *("dataset", "model", "seeds", "parameters"),
             *("mean AP", "gain", "kept", "mean AUC", "gain", "kept"),
         ),
         lines=tuple(lines),
@@ -162,7 +204,7 @@ def _share(key: str, entry: Entry, full: Entry, base: Entry) -> tuple[str, str, 
 def _pretraining(entries: list[Entry]) -> Section:
     lines = (
         (
-            *(str(entry.names[key]) for key in ("dataset", "model", "seed")),
+            *(str(entry.names[key]) for key in ("dataset", "model", "seeds")),
             name.rpartition("/")[2].replace("_", " "),
             f"{value:.4g}",
         )
@@ -171,22 +213,23 @@ def _pretraining(entries: list[Entry]) -> Section:
     )
     return Section(
         title="pretraining on the data's own texts",
-        header=("dataset", "model", "seed", "what", "value"),
+        header=("dataset", "model", "seeds", "what", "value"),
         lines=tuple(lines),
     )
 
 
-def _with_baseline(entries: list[Entry]) -> Iterable[tuple[Entry, Entry]]:
-    """Pair each entry with the first NN classifier on the same data and seed."""
-    for entry in entries:
-        for base in entries:
+def _with_baseline(entries: Iterable[Entry]) -> Iterable[tuple[Entry, Entry]]:
+    """Pair each entry with the first NN classifier on the same data."""
+    known = list(entries)
+    for entry in known:
+        for base in known:
             if base.model.name == BASELINE and _same(base, entry):
                 yield entry, base
                 break
 
 
 def _same(one: Entry, other: Entry) -> bool:
-    return all(one.names[key] == other.names[key] for key in ("dataset", "seed"))
+    return bool(one.names["dataset"] == other.names["dataset"])
 
 
 def _interval(row: dict[str, Any], key: str, digits: int) -> str:

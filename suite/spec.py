@@ -185,8 +185,10 @@ def label(part: Part, among: list[Part]) -> str:
     return f"{part.name} ({shown})" if shown else part.name
 
 
-def _shown(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def _shown(value: Any, joint: str = "+") -> str:
+    if isinstance(value, list | tuple):
+        return joint.join(_shown(inner, "-") for inner in value)
+    return str(value)
 
 
 def recipes() -> dict[str, Path]:

@@ -89,6 +89,31 @@ def test_claimed_figures_stand_beside_measured_ones_and_say_so():
     assert all(len(line) == len(found.header) for line in found.lines)
 
 
+def test_seeds_are_one_line_with_the_mean_of_figures_and_bounds():
+    other = entry("nn_classifier", 0.50, categories=[("en", 0.30), ("no", 0.1)])
+    other = Entry({**other.names, "seed": 1}, other.model, other.tasks)
+    found = table([LADDER[0], other, LADDER[1]], "AP and RCE")
+    assert [line[3:6] for line in found.lines if line[0] == "like"] == [
+        ("nn_classifier", "2", "0.400 [0.390, 0.410]"),
+        ("text_nn", "1", "0.400 [0.390, 0.410]"),
+    ]
+    assert len(found.points) == 4
+    lines = table([LADDER[0], other], "mean AP by category").lines
+    assert [line[3:6] for line in lines] == [
+        ("en", "50", "0.250"),
+        ("da", "50", "0.400"),
+        ("no", "50", "0.100"),
+    ]
+
+
+def test_a_model_of_one_label_is_not_compared_by_category():
+    one = entry("mlp", 0.6, categories=[("en", 0.6)])
+    rows = [row("engaged", 0.6), row("mean", 0.6)]
+    one = Entry(one.names, one.model, Tasks(rows, one.tasks.by_category, {}, 1))
+    lines = table([one, LADDER[0]], "mean AP by category").lines
+    assert {line[1] for line in lines} == {"nn_classifier"}
+
+
 def test_a_model_of_one_label_has_no_mean_beside_those_of_several():
     one = entry("mlp", 0.6)
     rows = [row("engaged", 0.6), row("mean", 0.6)]

@@ -60,6 +60,18 @@ def test_labels_show_the_parameters_that_tell_namesakes_apart_and_no_others():
     assert label(narrow, [narrow, other]) == "mlp"
 
 
+def test_lists_in_lists_are_short_in_a_label():
+    one, three = (
+        Part(name="nn_classifier", parameters={"widths": widths})
+        for widths in ([[400, 100]], ((400, 100), (500, 100), (512, 64)))
+    )
+    found = [label(part, [one, three]) for part in (one, three)]
+    assert found == [
+        "nn_classifier (widths 400-100)",
+        "nn_classifier (widths 400-100+500-100+512-64)",
+    ]
+
+
 def test_every_recipe_is_a_suite_of_its_own_name(monkeypatch):
     monkeypatch.setenv("LATENTPRINT_DATA", "/data")
     assert "quick" in spec.recipes()
