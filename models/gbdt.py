@@ -75,6 +75,7 @@ class Gbdt(Estimator):
         self.dim = dim
         self.projection_seed = projection_seed
         self.boosters: list[xgboost.Booster] = []
+        self.weights: NDArray[np.float64] = np.ones(0)
 
     def fit(self, train: Batch, validation: Batch, rng: np.random.Generator) -> None:
         """Grow trees for each label until its validation AUC stays.
@@ -84,9 +85,10 @@ class Gbdt(Estimator):
         """
         inputs, later = columns(train), columns(validation)
         self.num_labels = train.labels.shape[1]
-        self.boosters = []
+        self.boosters, self.weights = [], np.ones(self.num_labels)
         for label in range(self.num_labels):
-            parameters = self._parameters(train.labels[:, label], rng)
+            self.weights[label] = _weight(train.labels[:, label])
+            parameters = self._parameters(label, rng)
             seen = xgboost.DMatrix(inputs, train.labels[:, label])
             judged = xgboost.DMatrix(later, validation.labels[:, label])
             # Without both classes there is no AUC to stop by.
@@ -102,13 +104,16 @@ class Gbdt(Estimator):
             self.boosters.append(booster[: booster.best_iteration + 1] if stops else booster)
 
     def finetune(self, recent: Batch, rng: np.random.Generator) -> None:
-        """Add a fifth more trees, grown on what the others get wrong of later events."""
+        """Add a fifth more trees, grown on what the others get wrong of later events.
+
+        Positives keep the weight that they had: what is added must mean the same log odds.
+        """
         inputs = columns(recent)
         for label, booster in enumerate(self.boosters):
             values = recent.labels[:, label]
             if 0 < values.mean() < 1:
                 self.boosters[label] = xgboost.train(
-                    self._parameters(values, rng),
+                    self._parameters(label, rng),
                     xgboost.DMatrix(inputs, values),
                     max(1, booster.num_boosted_rounds() // 5),
                     xgb_model=booster,
@@ -133,11 +138,12 @@ class Gbdt(Estimator):
         return vectors
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Every label's trees as XGBoost's JSON, in bytes."""
-        return {
+        """Every label's trees as XGBoost's JSON, in bytes, and its positives' weight."""
+        trees = {
             f"booster_{label}": np.frombuffer(booster.save_raw("json"), dtype=np.uint8)
             for label, booster in enumerate(self.boosters)
         }
+        return {**trees, "weights": self.weights}
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
         """Take over what ``state`` returned.
@@ -147,12 +153,12 @@ class Gbdt(Estimator):
         ValueError
             A name is not this model's.
         """
-        expected = [f"booster_{label}" for label in range(len(state))]
+        expected = [*(f"booster_{label}" for label in range(len(state) - 1)), "weights"]
         if sorted(state) != sorted(expected):
             raise ValueError(f"state of Gbdt: expected {expected}, got {sorted(state)}")
-        self.num_labels = max(1, len(state))
-        self.boosters = []
-        for name in expected:
+        self.num_labels = max(1, len(state) - 1)
+        self.boosters, self.weights = [], state["weights"]
+        for name in expected[:-1]:
             booster = xgboost.Booster()
             booster.load_model(bytearray(state[name].tobytes()))
             self.boosters.append(booster)
@@ -163,26 +169,14 @@ class Gbdt(Estimator):
         dumps = (tree for booster in self.boosters for tree in booster.get_dump())
         return sum(len(tree.splitlines()) for tree in dumps)
 
-    def _parameters(self, label: NDArray[np.float32], rng: np.random.Generator) -> dict[str, Any]:
-        """Choose the settings of a label, whose classes are counted over all workers.
-
-        Raises
-        ------
-        ValueError
-            The label is always 0 or always 1.
-        """
-        counts = np.array([label.sum(), len(label)], np.float64)
-        positives, total = xgboost.collective.allreduce(counts, xgboost.collective.Op.SUM)
-        if not 0 < positives < total:
-            msg = f"gbdt: train labels must be of both classes, got {positives:.0f} positives"
-            raise ValueError(f"{msg} of {total:.0f}")
+    def _parameters(self, label: int, rng: np.random.Generator) -> dict[str, Any]:
         return {
             "objective": "binary:logistic",
             "eval_metric": "auc",
             "tree_method": "hist",
             "max_depth": self.depth,
             "eta": self.learning_rate,
-            "scale_pos_weight": (total - positives) / positives,
+            "scale_pos_weight": float(self.weights[label]),
             # The weighted classes are equally heavy.
             "base_score": 0.5,
             # As many as this process was granted; XGBoost would take all of the machine's.
@@ -195,3 +189,19 @@ class Gbdt(Estimator):
         rng = np.random.default_rng([self.projection_seed, label, tree])
         table = rng.standard_normal((2 ** (self.depth + 1), self.dim), dtype=np.float32)
         return table / np.float32(np.sqrt(self.dim))
+
+
+def _weight(label: NDArray[np.float32]) -> float:
+    """Negatives per positive, counted over all workers.
+
+    Raises
+    ------
+    ValueError
+        The label is always 0 or always 1.
+    """
+    counts = np.array([label.sum(), len(label)], np.float64)
+    positives, total = xgboost.collective.allreduce(counts, xgboost.collective.Op.SUM)
+    if not 0 < positives < total:
+        msg = f"gbdt: train labels must be of both classes, got {positives:.0f} positives"
+        raise ValueError(f"{msg} of {total:.0f}")
+    return float((total - positives) / positives)

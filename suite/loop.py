@@ -282,9 +282,11 @@ def _pieces(
 
 def _exchanged(parallel: nn.Module, now: bool) -> AbstractContextManager[None]:
     """Let the workers average their gradients now, or keep adding them up here."""
-    if now or not isinstance(parallel, nn.parallel.DistributedDataParallel):
+    # A compiled module wraps the one that averages.
+    module = getattr(parallel, "_orig_mod", parallel)
+    if now or not isinstance(module, nn.parallel.DistributedDataParallel):
         return nullcontext()
-    return parallel.no_sync()
+    return module.no_sync()
 
 
 def _loss(

@@ -127,10 +127,12 @@ def _rows(
     pieces = np.array_split(draws, -(-draws.size // DRAWN_AT_ONCE), axis=1)
     for name, weight in weights.items():
         log_odds, label = _log_odds(events, name, weight, prefix), events[name].to_numpy()
-        resampled[name] = tuple(
-            np.concatenate([metric(log_odds, label, piece) for piece in pieces])
-            for metric in (average_precision, area, _relative_cross_entropy)
-        )
+        # A resample without both classes has no figure: 0 / 0.
+        with np.errstate(invalid="ignore"):
+            resampled[name] = tuple(
+                np.concatenate([metric(log_odds, label, piece) for piece in pieces])
+                for metric in (average_precision, area, _relative_cross_entropy)
+            )
     averaged = [resampled[name] for name in _averaged(weights)]
     if averaged:
         resampled[MEAN] = tuple(np.mean(values, axis=0) for values in zip(*averaged, strict=True))
@@ -179,10 +181,12 @@ def _log_odds(events: pl.DataFrame, label: str, weight: float, prefix: str) -> V
 
 
 def _relative_cross_entropy(log_odds: Values, label: NDArray[np.bool_], weight: Values) -> Values:
-    """Percent by which the cross entropy undercuts that of the base rate, ``(r,)``."""
+    """Percent by which the cross entropy undercuts that of the base rate, ``(r,)`` or NaN."""
     each = np.logaddexp(0.0, log_odds) - np.where(label, log_odds, 0.0)
     total = weight.sum(axis=0)
-    base = np.clip((weight * label[:, None]).sum(axis=0) / total, 1e-12, 1 - 1e-12)
+    base = (weight * label[:, None]).sum(axis=0) / total
+    # Without both classes there is nothing to undercut.
+    base[(base == 0) | (base == 1)] = np.nan
     naive = -(base * np.log(base) + (1 - base) * np.log1p(-base))
     found: Values = 100 * (1 - (weight * each[:, None]).sum(axis=0) / total / naive)
     return found

@@ -98,6 +98,30 @@ def test_fine_tuning_adds_a_fifth_of_the_trees_and_moves_towards_later_events():
     assert loss() < first
 
 
+def test_fine_tuning_finds_the_base_rate_of_later_events():
+    train = wide_batch(events=4000)
+    rng = np.random.default_rng(0)
+    known = train.wide[:, 0]
+
+    def labelled(offset):
+        chance = 1 / (1 + np.exp(offset - (known > np.median(known))))
+        return replace(train, labels=(rng.random(len(chance)) < chance)[:, None].astype(np.float32))
+
+    early, later = labelled(3.5), labelled(1.5)
+    assert 3 * early.labels.mean() < later.labels.mean()
+    model = fitted(early, later, num_rounds=100, patience=100, depth=3, learning_rate=0.3)
+    # As whoever reads the scores does, who knows the classes of train.
+    weight = (1 - early.labels.mean()) / early.labels.mean()
+
+    def mean_probability():
+        return (1 / (1 + np.exp(-(model.score(later) - np.log(weight))))).mean()
+
+    before = mean_probability()
+    model.finetune(later, rng)
+    distance = [abs(p - later.labels.mean()) for p in (before, mean_probability())]
+    assert distance[1] < 0.5 * distance[0]
+
+
 def test_a_label_of_one_class_is_refused():
     train = wide_batch(events=100)
     flat = replace(train, labels=np.ones_like(train.labels))

@@ -1,18 +1,20 @@
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.datasets.tweets.content import Field
-from suite.datasets.tweets.encoding import FOLDS, WEIGHT, Encoding, folds
+from suite.datasets.tweets.encoding import FOLDS, WEIGHT, Encoding, _count, folds
 from suite.features import held_out
 
 
-def slow(values, tweet, fold, labels, event_tweet, event_fold):
+def slow(values, tweet, fold, labels, event_tweet, event_fold, apart):
     """Encode event by event, value by value."""
     found = np.full((labels.shape[1], 5, len(event_tweet)), np.nan)
     for event, (row, own) in enumerate(zip(event_tweet, event_fold, strict=True)):
         others = [n for n in range(len(tweet)) if own < 0 or fold[n] != own]
+        others = [n for n in others if not (apart and tweet[n] == row)]
         for label in range(labels.shape[1]):
             base = sum(labels[n, label] for n in others) / max(len(others), 1)
             shares = []
@@ -28,8 +30,8 @@ def slow(values, tweet, fold, labels, event_tweet, event_fold):
 
 
 @settings(deadline=None)  # the kernel is compiled at its first call
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 40]))
-def test_encodings_out_of_fold_are_those_of_a_slow_loop(seed, size):
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 40]), st.booleans())
+def test_encodings_out_of_fold_are_those_of_a_slow_loop(seed, size, apart):
     rng = np.random.default_rng(seed)
     values = [[f"v{n}" for n in rng.integers(0, 7, rng.integers(0, 6))] for _ in range(15)]
     field = Field.of(pl.Series(values, dtype=pl.List(pl.String)))
@@ -40,24 +42,46 @@ def test_encodings_out_of_fold_are_those_of_a_slow_loop(seed, size):
     event_tweet = np.concatenate([tweet, rng.integers(0, 15, 10)])
     event_fold = np.concatenate([fold, np.full(10, -1)])
     np.testing.assert_allclose(
-        encoding.transform(event_tweet, event_fold),
-        slow(values, tweet, fold, labels, event_tweet, event_fold),
+        encoding.transform(event_tweet, event_fold, apart=apart),
+        slow(values, tweet, fold, labels, event_tweet, event_fold, apart),
         rtol=1e-5,
     )
 
 
-def test_an_events_own_labels_and_those_of_its_reader_do_not_reach_it():
+@pytest.mark.parametrize("whose", ["reader", "tweet"])
+def test_labels_of_an_events_reader_and_of_its_tweet_do_not_reach_it(whose):
     rng = np.random.default_rng(0)
     field = Field.of(pl.Series(rng.integers(0, 4, 30)))
     tweet, user = rng.integers(0, 30, 200), rng.integers(0, 25, 200)
-    fold = folds(user)
+    fold, group = folds(user), user if whose == "reader" else tweet
     labels = (rng.random((200, 1)) < 0.4).astype(np.float32)
-    before = Encoding.fit(field, tweet, fold, labels).transform(tweet, fold)
+    before = Encoding.fit(field, tweet, fold, labels).transform(tweet, fold, apart=True)
     for changed in range(5):
-        other = np.where(user[:, None] == changed, 1 - labels, labels)
-        after = Encoding.fit(field, tweet, fold, other).transform(tweet, fold)
-        np.testing.assert_array_equal(after[..., user == changed], before[..., user == changed])
+        other = np.where(group[:, None] == changed, 1 - labels, labels)
+        after = Encoding.fit(field, tweet, fold, other).transform(tweet, fold, apart=True)
+        same = group == changed
+        np.testing.assert_array_equal(after[..., same], before[..., same])
         assert (after != before).any()
+
+
+def test_a_value_of_one_tweet_alone_tells_nothing_within_train():
+    rng = np.random.default_rng(0)
+    tweet, user = rng.integers(0, 300, 4000), rng.integers(0, 200, 4000)
+    liked = rng.random(300)
+    labels = (rng.random(4000) < liked[tweet]).astype(np.float32)[:, None]
+    encoding = Encoding.fit(Field.of(pl.Series(range(300))), tweet, folds(user), labels)
+    mean = encoding.transform(tweet, folds(user), apart=True)[0, 4]
+    assert np.ptp(mean) < 0.03
+    # Those who come later may know what became of a tweet.
+    known = encoding.transform(np.arange(300), np.full(300, -1), apart=False)[0, 4]
+    assert np.corrcoef(known, liked)[0, 1] > 0.8
+
+
+def test_counts_are_whole_numbers_beyond_what_float32_can_add_one_to():
+    field = Field.of(pl.Series(["a"]))
+    many = np.full((FOLDS + 1, 1, 2), 2**24, dtype=np.int32)
+    _count(field.offsets, field.codes, *np.zeros((2, 3), np.int64), np.ones((3, 1), np.int32), many)
+    assert many[0, 0].tolist() == [2**24 + 3] * 2
 
 
 def test_folds_are_even_also_among_those_who_are_not_held_out():

@@ -293,6 +293,22 @@ def test_a_readers_own_labels_in_train_do_not_reach_its_encodings(log, wide):
     assert not same(wide, other, rows["event_id"].to_numpy(), encodings)
 
 
+def test_the_labels_of_a_train_events_own_tweet_do_not_reach_its_encodings(log, wide):
+    encodings = [name for name in NAMES if name.startswith("te_")]
+    rows, in_train = log.rows, np.isin(pieces_of(log), (0, 1))
+    tweet = rows.filter(in_train)["tweet_id"].value_counts(sort=True)["tweet_id"][0]
+    own = (rows["tweet_id"] == tweet).to_numpy() & in_train
+    assert own.sum() > 1
+    other = wide_of(altered(log, own))
+    assert same(wide, other, rows["event_id"].to_numpy()[own], encodings)
+    assert not same(wide, other, rows["event_id"].to_numpy(), encodings)
+
+
+def test_no_flag_of_a_token_is_that_of_every_text(wide):
+    flags = wide.select(pl.col("^token_.*$").mean())
+    assert all(0 < share < 1 for share in flags.row(0) if share)
+
+
 def test_the_first_slice_may_have_no_past_at_all(log):
     recent = replace(log, rows=log.rows.filter(pl.col("time") >= CUT[0].start_s))
     found = wide_of(recent).filter(

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from suite.datasets import tweets
 from suite.datasets.tweets.layout import COLUMNS, MARKER, SEPARATOR
 from suite.datasets.tweets.read import last_time, num_lines, parts, read
 from tests.tweets import DAY_S, END_S, WORDS, identifier, line, random_lines, write
@@ -152,3 +153,45 @@ def test_the_format_has_24_columns_and_ids_keep_64_bits():
     assert len(COLUMNS) == len(set(COLUMNS)) == 24
     assert line().count(SEPARATOR) == 23
     assert identifier(5).startswith("0000000000000005")
+
+
+@pytest.mark.parametrize("packed", [("gz", gzip.compress), ("bz2", bz2.compress)])
+@pytest.mark.parametrize("wrong", ["cut short", "no archive"])
+def test_a_part_that_cannot_be_unpacked_is_named_in_one_line(tmp_path, packed, wrong):
+    suffix, compress = packed
+    text = "\n".join(random_lines(np.random.default_rng(0), rows=60)).encode() + b"\n"
+    folder = tmp_path / "log"
+    folder.mkdir()
+    (folder / "part-0").write_bytes(text)
+    data = compress(text)[:-400] if wrong == "cut short" else b"this is text"
+    (folder / f"part-1.{suffix}").write_bytes(data)
+    for reading in (read_all, lambda folder: last_time(parts(folder))):
+        with pytest.raises(ValueError, match=rf"^{folder}/part-1\.{suffix}.*") as error:
+            reading(folder)
+        assert "\n" not in str(error.value)
+
+
+def test_times_in_milliseconds_are_refused_with_their_line(tmp_path):
+    late = line(tweet_id=2, tweet_timestamp=1000 * END_S)
+    folder = write(tmp_path / "log", [line(tweet_id=1), late])
+    with pytest.raises(ValueError, match=r"log/part-00000, line 2: tweet_timestamp is '\d+000'"):
+        last_time(parts(folder))
+
+
+def test_one_packed_part_is_in_memory_at_a_time(tmp_path, monkeypatch):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    lines = random_lines(np.random.default_rng(0), rows=60)
+    for n in range(4):
+        text = "\n".join(lines[n * 15 : n * 15 + 15]).encode() + b"\n"
+        (folder / f"part-{n}.bz2").write_bytes(bz2.compress(text))
+    done = []
+    unpack, collect = tweets.read._source, pl.LazyFrame.collect
+
+    def noted(what, function):
+        return lambda one, *more, **options: done.append(what) or function(one, *more, **options)
+
+    monkeypatch.setattr(tweets.read, "_source", noted("unpacked", unpack))
+    monkeypatch.setattr(pl.LazyFrame, "collect", noted("let go", collect))
+    last_time(parts(folder))
+    assert done == ["unpacked", "let go"] * 4

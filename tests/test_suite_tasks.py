@@ -77,6 +77,17 @@ def test_intervals_hold_the_figure_and_shrink_with_more_users(made):
             assert less < 0.8 * width
 
 
+def test_resamples_without_a_positive_event_do_not_count(made):
+    fitted = scored(made)
+    one = fitted.scores.filter(pl.col("window") == "test", pl.col("like"))["user_id"][0]
+    rare = pl.col("like") & ((pl.col("window") != "test") | (pl.col("user_id") == one))
+    fitted = replace(fitted, scores=fitted.scores.with_columns(like=rare))
+    for row in tasks(made, fitted, replicates=200, seed=0).rows:
+        for key in ("ap", "auc", "rce"):
+            assert np.isfinite([row[key], row[f"{key}_low"], row[f"{key}_high"]]).all()
+        assert row["rce_low"] > -1e5
+
+
 def test_resamples_are_cut_into_pieces_without_a_trace(made, monkeypatch):
     whole = tasks(made, scored(made), replicates=30, seed=0)
     monkeypatch.setattr("suite.tasks.DRAWN_AT_ONCE", 500)

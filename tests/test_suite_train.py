@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import distributed
 
-from suite import checkpoint, train
+from suite import checkpoint, loop, train
 from suite.prepare import prepare
 from suite.spec import Compute, Part, Training
 from tests.workers import first_epochs, killed, staged, together, trained
@@ -137,6 +138,18 @@ def test_single_precision_follows_double_precision_for_a_while(features, tmp_pat
     assert {weights.dtype for weights in state["network"].values()} == {torch.float32}
     np.testing.assert_allclose(losses(state)[:3], losses(ran["mlp", 1])[:3], rtol=1e-4)
     assert losses(state)[0] != losses(ran["mlp", 1])[0]
+
+
+def test_a_compiled_copy_of_the_model_holds_back_its_gradients_too():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        ddp = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1))
+        for parallel in (ddp, torch.compile(ddp, backend="eager")):
+            for now in (False, True):
+                with loop._exchanged(parallel, now):
+                    assert ddp.require_backward_grad_sync is now
+    finally:
+        distributed.destroy_process_group()
 
 
 def fit(features, scratch, *, model=MLP, training=EXACT, seed=0, rows=None, **compute):

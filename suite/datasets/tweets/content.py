@@ -71,7 +71,7 @@ FEATURES = declare(
         ("num_links", "count", "present_links"),
         ("num_domains", "count", "present_domains"),
         ("num_tokens", "count", "text_tokens"),
-        ("num_distinct_tokens", "count", "text_tokens"),
+        ("num_distinct_tokens", "count", "text_tokens, without marks of start and end"),
         ("hour_sin", "sine", "tweet_timestamp, UTC"),
         ("hour_cos", "cosine", "tweet_timestamp, UTC"),
         ("weekday", "days since Monday", "tweet_timestamp, UTC"),
@@ -133,8 +133,11 @@ class Field:
         return order[frequency[order] > 0].astype(np.int32)
 
 
-def fields_of(tweets: pl.DataFrame) -> dict[str, Field]:
-    """Give codes to all fields of the tweets, and to combinations of them."""
+def fields_of(tweets: pl.DataFrame, marks: list[int]) -> dict[str, Field]:
+    """Give codes to all fields of the tweets, and to combinations of them.
+
+    ``marks`` are tokens that are no part of a text: each text would have the same ones.
+    """
     columns = {
         "media_set": tweets["media"].list.sort().list.join(" "),
         "language_type": tweets.select(
@@ -144,7 +147,7 @@ def fields_of(tweets: pl.DataFrame) -> dict[str, Field]:
             name: tweets[name]
             for name in ("tweet_type", "language", "media", "hashtags", "links", "domains")
         },
-        "tokens": tweets["tokens"],
+        "tokens": tweets["tokens"].list.set_difference(pl.Series([marks], dtype=pl.List(pl.Int32))),
     }
     return {name: Field.of(values) for name, values in columns.items()}
 

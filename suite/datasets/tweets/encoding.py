@@ -1,6 +1,6 @@
 """Target encoding: how often events with a value of a field have a label, seen from outside.
 
-Shape letters: N fitting events, E events, V values of a field, L labels, K folds.
+Shape letters: N fitting events, E events, T tweets, V values of a field, L labels, K folds.
 """
 
 from __future__ import annotations
@@ -71,44 +71,68 @@ def folds(user_id: Ints) -> Ints:
 class Encoding:
     """A field's values as shares of labels.
 
+    The share of a value is that of the events with it, drawn to the base rate by ``WEIGHT`` events.
+    Row k of the counts is about the fitting events of all folds but k, the last one about all.
+
     Attributes
     ----------
     field
         Whose values are encoded.
-    shares : (K + 1, V, L)
-        Share of the events with a value that have a label, drawn to the base rate by ``WEIGHT``
-        events: in row k over all folds but k, in the last one over all.
+    seen : (K + 1, V, 1 + L)
+        Events with each value, and those of them with each label.
+    own : (K + 1, T, 1 + L)
+        Events of each tweet, and those of them with each label.
     """
 
     field: Field
-    shares: NDArray[np.float32]
+    seen: NDArray[np.int32]
+    own: NDArray[np.int32]
 
     @classmethod
     def fit(cls, field: Field, tweet: Ints, fold: Ints, labels: NDArray[np.float32]) -> Encoding:
         """Count over N events: their tweets (N,), folds (N,) and labels (N, L)."""
-        num_labels = labels.shape[1]
-        counts = np.zeros((FOLDS + 1, field.num_values, 1 + num_labels), dtype=np.float32)
-        _count(field.offsets, field.codes, tweet, fold, labels, counts)
-        ones = np.column_stack([np.ones(len(tweet)), labels])
-        totals = np.stack([ones[fold == k].sum(axis=0) for k in range(FOLDS + 1)])
-        # The last fold is empty: what is left without it is everything.
-        seen = counts.sum(axis=0) - counts
-        rest = totals.sum(axis=0) - totals
-        base = (rest[:, 1:] / np.maximum(rest[:, :1], 1)).astype(np.float32)[:, None]
-        return cls(field, (seen[..., 1:] + WEIGHT * base) / (seen[..., :1] + np.float32(WEIGHT)))
+        own = of_tweets(len(field.lengths), tweet, fold, labels)
+        return cls(field, outside(field, tweet, fold, labels), own)
 
-    def transform(self, tweet: Ints, fold: Ints) -> Floats:
+    def transform(self, tweet: Ints, fold: Ints, *, apart: bool) -> Floats:
         """Encode E events: their tweets (E,) and folds (E,), -1 for those that no fit has seen.
+
+        Parameters
+        ----------
+        apart
+            Leave out what others did with the event's own tweet. Within train it tells too much:
+            of a tweet that comes later nothing is known, of one in train its whole life.
 
         Returns
         -------
         (L, 5, E)
             ``STATISTICS`` over the values of each event; NaN where it has fewer of them.
         """
-        size = (self.shares.shape[2], len(STATISTICS), len(tweet))
+        size = (self.seen.shape[2] - 1, len(STATISTICS), len(tweet))
         found = np.full(size, np.nan, dtype=np.float32)
-        _encode(self.field.offsets, self.field.codes, tweet, fold % (FOLDS + 1), self.shares, found)
+        row = fold % (FOLDS + 1)
+        totals = self.own.sum(axis=1, dtype=np.int64)
+        values = (self.field.offsets, self.field.codes)
+        _encode(values, tweet, row, self.seen, self.own, totals, apart, found)
         return found
+
+
+def outside(
+    field: Field, tweet: Ints, fold: Ints, labels: NDArray[np.float32]
+) -> NDArray[np.int32]:
+    """Count a field's values over N events outside of each fold, (K + 1, V, 1 + L)."""
+    counts = np.zeros((FOLDS + 1, field.num_values, 1 + labels.shape[1]), dtype=np.int32)
+    _count(field.offsets, field.codes, tweet, fold, labels.astype(np.int32), counts)
+    # The last fold is empty: what is left without it is everything.
+    return counts.sum(axis=0, dtype=np.int32) - counts
+
+
+def of_tweets(
+    num_tweets: int, tweet: Ints, fold: Ints, labels: NDArray[np.float32]
+) -> NDArray[np.int32]:
+    """Count the events of each tweet outside of each fold, (K + 1, T, 1 + L)."""
+    itself = Field(np.arange(num_tweets + 1), np.arange(num_tweets, dtype=np.int32), num_tweets)
+    return outside(itself, tweet, fold, labels)
 
 
 @_compiled
@@ -126,28 +150,36 @@ def _count(
 
 @_compiled
 def _encode(
-    offsets: Any, codes: Any, tweet: Any, fold: Any, shares: Any, found: Any
+    values: Any, tweet: Any, row: Any, seen: Any, own: Any, totals: Any, apart: bool, found: Any
 ) -> None:  # pragma: no cover - compiled
+    offsets, codes = values
     for event in range(len(tweet)):
         first, end = offsets[tweet[event]], offsets[tweet[event] + 1]
         if first == end:
             continue
+        counted = seen[row[event]]
+        # All values of a tweet are in each of its events: what is its own is as much in each.
+        less = own[row[event], tweet[event]] * (1 if apart else 0)
+        total = totals[row[event]] - less
         for label in range(found.shape[0]):
+            base = total[1 + label] / max(total[0], 1)
             # A comparison with NaN is false: the first values come in by its negation.
             one, two, three = np.nan, np.nan, np.nan
-            total = 0.0
+            added = 0.0
             for place in range(first, end):
-                value = shares[fold[event], codes[place], label]
-                total += value
+                cell = counted[codes[place]]
+                positive = cell[1 + label] - less[1 + label] + WEIGHT * base
+                value = positive / (cell[0] - less[0] + WEIGHT)
+                added += value
                 if not value <= one:
                     one, two, three = value, one, two
                 elif not value <= two:
                     two, three = value, two
                 elif not value <= three:
                     three = value
-            cell = found[label, :, event]
-            cell[0], cell[1], cell[2] = one, two, three
-            cell[3], cell[4] = total, total / (end - first)
+            result = found[label, :, event]
+            result[0], result[1], result[2] = one, two, three
+            result[3], result[4] = added, added / (end - first)
 
 
 @dataclass(frozen=True)
@@ -161,16 +193,18 @@ class Encodings:
         cls, fields: dict[str, Field], tweet: Ints, fold: Ints, labels: NDArray[np.float32]
     ) -> Encodings:
         """Fit every field; see ``Encoding.fit``."""
+        names = (*SINGLE, *MULTIPLE)
+        own = of_tweets(len(fields[names[0]].lengths), tweet, fold, labels)
         return cls(
-            {name: Encoding.fit(fields[name], tweet, fold, labels) for name in (*SINGLE, *MULTIPLE)}
+            {n: Encoding(fields[n], outside(fields[n], tweet, fold, labels), own) for n in names}
         )
 
-    def transform(self, tweet: Ints, fold: Ints) -> Floats:
+    def transform(self, tweet: Ints, fold: Ints, *, apart: bool) -> Floats:
         """Encode E events, (F, E); see ``Encoding.transform``."""
         found = np.empty((len(FEATURES), len(tweet)), dtype=np.float32)
         first = 0
         for name, encoding in self.by_field.items():
-            encoded = encoding.transform(tweet, fold)
+            encoded = encoding.transform(tweet, fold, apart=apart)
             block = encoded[:, 4] if name in SINGLE else np.concatenate(encoded)
             found[first : first + len(block)] = block
             first += len(block)

@@ -24,6 +24,7 @@ from suite.datasets.tweets.reader import reader_features
 from suite.datasets.tweets.reader_creator import reader_creator_features
 from suite.datasets.tweets.rows import Ints, Past, rows_of
 from suite.datasets.tweets.text import text_features
+from suite.datasets.tweets.vocabulary import marks
 from suite.features import held_out
 
 
@@ -70,7 +71,7 @@ def extract(
     fitting = in_train[piece] & trained[rows.reader]
     fold = np.where(fitting, folds(user_id)[rows.reader], -1)
 
-    fields = fields_of(log.tweets)
+    fields = fields_of(log.tweets, marks(vocabulary))
     flags = flags_of(log.tweets, fields, rows.tweet[fitting])
     described = np.concatenate(
         [counts_of(log.tweets, fields), text_features(log.tweets["tokens"], vocabulary)]
@@ -92,7 +93,7 @@ def extract(
             for block in (
                 partial(np.take, flags.T, now.tweet, axis=1),
                 partial(np.take, described, now.tweet, axis=1),
-                partial(encodings.transform, now.tweet, fold[chosen]),
+                partial(encodings.transform, now.tweet, fold[chosen], apart=part.window == "train"),
                 partial(reader_features, now, past, profiled),
                 partial(creator_features, now, past, profiled),
                 partial(reader_creator_features, now, past),

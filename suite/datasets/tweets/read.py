@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from suite.datasets.tweets.layout import (
 )
 
 COMPRESSIONS = (".gz", ".zst", ".bz2")
+LATEST_S = 4_102_444_800
+"""2100-01-01: a later time is one in milliseconds."""
+
 _UNREAD = (".lzo", ".xz", ".zip", ".lz4", ".index")
 
 _NUMBERS = {
@@ -124,14 +129,22 @@ def last_time(files: Sequence[Path]) -> int:
     Raises
     ------
     ValueError
-        If there are no rows.
+        If there are no rows, or a time is no number of seconds.
     """
-    times = [
-        _scan(part).select(pl.col("tweet_timestamp").cast(pl.Int64, strict=False).max())
-        for part in files
-    ]
-    last = pl.concat(times).collect(engine="streaming")["tweet_timestamp"].max()
-    if not isinstance(last, int):
+    time = pl.col("tweet_timestamp").cast(pl.Int64, strict=False)
+    last = None
+    for part in files:
+        with _reading(part):
+            found = _scan(part).select(time.max()).collect(engine="streaming").item()
+            if found is not None and found >= LATEST_S:
+                late = _scan(part).select("line", "tweet_timestamp").filter(time >= LATEST_S)
+                line, value = late.first().collect().row(0)
+                raise ValueError(
+                    f"{part}, line {line + 1}: tweet_timestamp is {value!r}, must be in seconds "
+                    "since 1970, and before 2100"
+                )
+        last = max(last or 0, found or 0) or None
+    if last is None:
         raise ValueError(f"{', '.join(map(str, files))}: no rows, at least one is needed")
     return last
 
@@ -164,8 +177,9 @@ def read(
     frames = []
     num_rows = 0
     for part in files:
-        lines = num_lines(part)
-        frame = _parsed(part, first_id, begin_s, end_s)
+        with _reading(part):
+            lines = num_lines(part)
+            frame = _parsed(part, first_id, begin_s, end_s)
         frames.append(frame)
         first_id += lines
         num_rows += lines
@@ -190,6 +204,16 @@ def read(
             "outside windows and histories": num_rows - found.height,
         },
     )
+
+
+@contextmanager
+def _reading(part: Path) -> Iterator[None]:
+    """Name the part that cannot be unpacked or read, in one line."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
+        said = str(error).partition("\n")[0]
+        raise ValueError(f"{part}: cannot be read, maybe cut short: {said}") from None
 
 
 def _source(part: Path) -> Path | io.BytesIO:

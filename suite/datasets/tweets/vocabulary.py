@@ -64,6 +64,11 @@ def _from_hub(name: str) -> Path | None:
         return None
 
 
+def marks(vocabulary: tuple[str, ...]) -> list[int]:
+    """Ids of the pieces that mark the start, the end and padding of a text."""
+    return [number for number, piece in enumerate(vocabulary) if piece in _SPECIAL]
+
+
 def decode(tokens: pl.Series, vocabulary: tuple[str, ...]) -> pl.Series:
     """Join pieces to text: continuations to their word, handles and hashtags to their sign.
 
