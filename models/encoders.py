@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -26,6 +27,9 @@ STUDENTS = {"small": (2, 768, 1536, 12), "tiny": (1, 128, 512, 2)}
 
 TEXTS_AT_ONCE = 256
 """When vectors are computed that are not learned from."""
+
+TEXTS_WITH_GRADIENTS = 1_024
+"""Of 33 tokens, in the packaged encoder: about 10 GiB."""
 
 
 def place(name: str) -> str:
@@ -111,7 +115,21 @@ def from_bytes(config: NDArray[np.uint8]) -> nn.Module:
 
 
 def encode(encoder: nn.Module, tokens: Tensor, pool: Pool) -> Tensor:
-    """Vectors of ``(V, T)`` texts, ``(V, H)``: of the first token, or the mean over all."""
+    """Vectors of ``(V, T)`` texts, ``(V, H)``: of the first token, or the mean over all.
+
+    Of more than ``TEXTS_WITH_GRADIENTS`` texts no more than that are in memory with all that their
+    gradients need; the others are computed again on the way back.
+    """
+    if len(tokens) <= TEXTS_WITH_GRADIENTS:
+        return _encoded(encoder, tokens, pool)
+    pieces = torch.split(tokens, TEXTS_WITH_GRADIENTS)
+    if not torch.is_grad_enabled():
+        return torch.cat([_encoded(encoder, piece, pool) for piece in pieces])
+    again: Any = torch.utils.checkpoint.checkpoint
+    return torch.cat([again(_encoded, encoder, p, pool, use_reentrant=False) for p in pieces])
+
+
+def _encoded(encoder: nn.Module, tokens: Tensor, pool: Pool) -> Tensor:
     tokens, mask = trimmed(tokens)
     hidden: Tensor = encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
     if pool == "cls":
@@ -172,10 +190,11 @@ def _masked_loss(
     """
     tokens, mask = trimmed(texts)
     shape = tuple(tokens.shape)
-    special = torch.isin(tokens, torch.tensor(tokenizer.all_special_ids))
-    chosen = torch.tensor(rng.random(shape) < 0.15) & ~special & mask
-    fate = torch.tensor(rng.random(shape))
-    random = torch.tensor(rng.integers(0, masked.config.vocab_size, size=shape))
+    at = tokens.device
+    special = torch.isin(tokens, torch.tensor(tokenizer.all_special_ids, device=at))
+    chosen = torch.tensor(rng.random(shape) < 0.15, device=at) & ~special & mask
+    fate = torch.tensor(rng.random(shape), device=at)
+    random = torch.tensor(rng.integers(0, masked.config.vocab_size, size=shape), device=at)
     given = torch.where(chosen & (fate < 0.8), tokenizer.mask_token_id, tokens)
     given = torch.where(chosen & (fate >= 0.9), random, given)
     # Only the chosen positions pass the head: its vocabulary is the largest layer of all.
@@ -207,7 +226,7 @@ def distil(
     wanted -= wanted.mean(dim=0)
     wanted /= wanted.square().mean().sqrt()
     config: Any = pupil.config
-    bridge = nn.Linear(config.hidden_size, wanted.shape[1])
+    bridge = nn.Linear(config.hidden_size, wanted.shape[1]).to(texts.device)
     optimizer = torch.optim.AdamW([*pupil.parameters(), *bridge.parameters()], lr=rate)
 
     def error() -> float:
@@ -217,7 +236,7 @@ def distil(
     before = error()
     pupil.train()
     for _ in range(steps):
-        row = torch.tensor(rng.integers(0, len(texts), size=size))
+        row = torch.tensor(rng.integers(0, len(texts), size=size), device=texts.device)
         loss = F.mse_loss(bridge(encode(pupil, texts[row], pool)), wanted[row])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -236,4 +255,4 @@ def vectors(encoder: nn.Module, texts: Tensor, pool: Pool) -> Tensor:
 
 
 def _drawn(texts: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-    return texts[torch.tensor(rng.integers(0, len(texts), size=size))]
+    return texts[torch.tensor(rng.integers(0, len(texts), size=size), device=texts.device)]

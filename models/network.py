@@ -68,14 +68,14 @@ class Network(Model, nn.Module):
     """Whether ``pretrain`` does anything."""
 
     def pretrain(
-        self, train: Batch, validation: Batch, rng: np.random.Generator
+        self, texts: NDArray[np.int32], later: NDArray[np.int32], rng: np.random.Generator
     ) -> dict[str, float]:
-        """Learn from the data, but not from its labels, before training; return what to report.
+        """Learn from the texts, on the device it is on, before training; return what to report.
 
         Parameters
         ----------
-        train, validation
-            Samples of the events that training learns from and is judged by.
+        texts, later : (V, T), (V', T)
+            Tokens of all different texts that training learns from and is judged by.
         rng
             Source of all randomness.
         """

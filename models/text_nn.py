@@ -116,7 +116,7 @@ class TextNn(NnClassifier):
         super().adapt(train)
 
     def pretrain(
-        self, train: Batch, validation: Batch, rng: np.random.Generator
+        self, texts: NDArray[np.int32], later: NDArray[np.int32], rng: np.random.Generator
     ) -> dict[str, float]:
         """Learn the language of the train texts, then hand it to the student, if any.
 
@@ -128,20 +128,21 @@ class TextNn(NnClassifier):
         """
         if not self.num_extra:
             return {}
-        texts, later = (torch.tensor(b.tokens, dtype=torch.int64) for b in (train, validation))
-        masked = encoders.pretrained(self.encoder_name, "AutoModelForMaskedLM")
+        at = next(self.encoder.parameters()).device
+        known, new = (torch.tensor(t, dtype=torch.int64, device=at) for t in (texts, later))
+        masked = encoders.pretrained(self.encoder_name, "AutoModelForMaskedLM").to(at)
         tokenizer = encoders.pretrained(self.encoder_name, "AutoTokenizer")
         # The same tokens are masked before and after.
         seed = int(rng.integers(2**31))
 
         def perplexity() -> float:
-            return encoders.perplexity(masked, tokenizer, later, np.random.default_rng(seed))
+            return encoders.perplexity(masked, tokenizer, new, np.random.default_rng(seed))
 
         facts = {"text/perplexity_before": perplexity()}
         encoders.learn_language(
             masked,
             tokenizer,
-            texts,
+            known,
             steps=self.masked_steps,
             rate=self.masked_rate,
             size=self.texts_per_step,
@@ -154,7 +155,7 @@ class TextNn(NnClassifier):
         before, after = encoders.distil(
             masked.base_model,
             self.encoder,
-            texts,
+            known,
             self.pool,
             steps=self.distilled_steps,
             rate=self.distilled_rate,

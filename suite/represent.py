@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from models.base import NUM_CATEGORIES, NUM_TYPES, Model
-from models.network import Network
 from suite import batches, registry, shards
 from suite.features import Features
 from suite.fitted import Fitted
@@ -156,8 +154,7 @@ def _vectors(
     """Vectors of some events, in the order of ``rows``; each history is encoded once."""
     built: Model = registry.create("models", model.name, model.parameters)
     built.load_state(state)
-    if isinstance(built, Network) and torch.cuda.is_available():
-        built.to("cuda")
+    shards.on_gpu(built)
     found = [
         built.represent(batches.gather(features, chunk))
         for chunk in batches.chunks(features, rows, size=EVENTS_PER_CHUNK)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from models.base import Model
-from suite import batches
+from suite import batches, shards
 from suite.features import Features
 
 FINETUNED = "finetuned_"
@@ -43,7 +46,8 @@ def score(model: Model, features: Features, size: int) -> pl.DataFrame:
     """
     rows = np.concatenate([batches.rows(features, w) for w in ("validation", "test")])
     chunks = list(batches.chunks(features, rows, size=size))
-    logits = np.concatenate([model.score(batches.gather(features, chunk)) for chunk in chunks])
+    needed = replace(features, events=features.events.select("row"))
+    (logits,) = shards.each(_logits, [chunks], model, needed)
     events = features.events[np.concatenate(chunks)]
     names = features.label_names[: model.num_labels]
     return events.select(
@@ -56,6 +60,14 @@ def score(model: Model, features: Features, size: int) -> pl.DataFrame:
             for column in (name, pl.Series(logit(name), found, dtype=pl.Float32))
         ),
     )
+
+
+def _logits(
+    chunks: list[NDArray[np.int64]], model: Model, features: Features
+) -> NDArray[np.float32]:
+    """Score chunks of events one after the other."""
+    shards.on_gpu(model)
+    return np.concatenate([model.score(batches.gather(features, chunk)) for chunk in chunks])
 
 
 def with_finetuned(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:

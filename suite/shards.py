@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
+import torch
 
+from models.base import Model
+from models.network import Network
 from suite import memory
 
 GPU_SHARE = 0.25
@@ -33,6 +36,13 @@ def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> I
     waiting = deque(task.remote(function, shard, *stored) for shard in shards)
     while waiting:
         yield ray.get(waiting.popleft())
+
+
+def on_gpu(model: Model) -> Model:
+    """Move a network to the GPU that a task has, if any."""
+    if isinstance(model, Network) and torch.cuda.is_available():
+        model.to("cuda")
+    return model
 
 
 def _apart(function: Callable[..., Any], *arguments: Any) -> Any:

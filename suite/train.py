@@ -26,6 +26,7 @@ from suite import batches, checkpoint, registry, scores
 from suite.features import Features
 from suite.fitted import Fitted
 from suite.loop import MOST_SCORED, DivergedError, Worker, positive_weight, train
+from suite.pretrain import pretrain
 from suite.spec import Compute, Part, Training
 from tuning.storage import storage
 
@@ -84,7 +85,7 @@ def fit(
     with _threads(compute.cpus_per_worker):
         config = {"features": features, "model": model, "training": training, "seed": seed}
         if isinstance(built, Network):
-            facts = _pretrained(built, features, seed, f"{scratch}/{PRETRAINED}")
+            facts = pretrain(built, features, seed=seed, url=f"{scratch}/{PRETRAINED}")
             history = _train(built, config, compute, scratch, report)
         else:
             assert isinstance(built, Estimator)
@@ -104,20 +105,6 @@ def fit(
         num_parameters=built.num_parameters,
         facts=facts,
     )
-
-
-def _pretrained(network: Network, features: Features, seed: int, url: str) -> dict[str, float]:
-    """Pretrain a network and leave its weights for the workers; return what it reports."""
-    if not network.pretrains:
-        return {}
-    done = checkpoint.load(url)
-    if done is None:
-        train_events, validation = (_sample(features, w) for w in ("train", "validation"))
-        facts = network.pretrain(train_events, validation, np.random.default_rng(seed))
-        done = {"weights": network.state_dict(), "facts": facts}
-        checkpoint.save(url, done)
-    reported: dict[str, float] = done["facts"]
-    return reported
 
 
 def _finetuned(model: Model, features: Features, seed: int, scratch: str) -> bool:

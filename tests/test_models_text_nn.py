@@ -62,7 +62,7 @@ def test_without_texts_it_is_the_nn_classifier():
         torch.manual_seed(3)
         model.adapt(batch)
     np.testing.assert_array_equal(one.score(batch), other.score(batch))
-    assert one.pretrain(batch, batch, np.random.default_rng(0)) == {}
+    assert one.pretrain(batch.tokens, batch.tokens, np.random.default_rng(0)) == {}
     assert one.state().keys() == other.state().keys()
 
 
@@ -160,7 +160,7 @@ def test_learning_the_language_lowers_perplexity_and_a_student_comes_close(batch
         distilled_steps=60,
         texts_per_step=6,
     )
-    facts = model.pretrain(batch, batch, np.random.default_rng(0))
+    facts = model.pretrain(batch.tokens, batch.tokens, np.random.default_rng(0))
     assert facts["text/perplexity_after"] < 0.1 * facts["text/perplexity_before"]
     assert facts["text/distillation_error_after"] < 0.2
     assert facts["text/distillation_error_before"] > 0.8
@@ -169,10 +169,39 @@ def test_learning_the_language_lowers_perplexity_and_a_student_comes_close(batch
 def test_the_pretrained_encoder_takes_the_place_of_the_one_that_was_loaded(batch):
     model = adapted(batch, masked_steps=1, masked_rate=1e-3, texts_per_step=2)
     before = model.encoder.embeddings.word_embeddings.weight.detach().clone()
-    facts = model.pretrain(batch, batch, np.random.default_rng(0))
+    facts = model.pretrain(batch.tokens, batch.tokens, np.random.default_rng(0))
     moved = (model.encoder.embeddings.word_embeddings.weight - before).abs().max()
     assert moved > 5e-4
     assert facts["text/perplexity_before"] > 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_pretraining_stays_on_the_gpu_that_the_model_is_on(batch):
+    model = adapted(batch, student="tiny", masked_steps=2, distilled_steps=2, texts_per_step=3)
+    facts = model.to("cuda").pretrain(batch.tokens, batch.tokens, np.random.default_rng(0))
+    assert {parameter.device.type for parameter in model.parameters()} == {"cuda"}
+    assert facts["text/distillation_error_after"] < facts["text/distillation_error_before"]
+
+
+def test_more_texts_than_gradients_have_room_for_give_the_same_ones(batch, monkeypatch):
+    model = adapted(batch, student="tiny")
+    tokens = torch.tensor(batch.tokens, dtype=torch.int64)
+
+    def gradients():
+        model.zero_grad()
+        torch.manual_seed(5)
+        encoders.encode(model.encoder, tokens, "cls").square().sum().backward()
+        return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    model.encoder.eval()  # dropout is drawn again for each piece
+    whole = gradients()
+    for size in (1, 4):
+        monkeypatch.setattr(encoders, "TEXTS_WITH_GRADIENTS", size)
+        for name, found in gradients().items():
+            torch.testing.assert_close(found, whole[name], atol=1e-5, rtol=1e-4)
+        with torch.inference_mode():
+            assert encoders.encode(model.encoder, tokens, "mean").shape == (len(tokens), 128)
 
 
 @pytest.mark.parametrize(

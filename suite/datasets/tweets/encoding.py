@@ -124,7 +124,8 @@ def outside(
     counts = np.zeros((FOLDS + 1, field.num_values, 1 + labels.shape[1]), dtype=np.int32)
     _count(field.offsets, field.codes, tweet, fold, labels.astype(np.int32), counts)
     # The last fold is empty: what is left without it is everything.
-    return counts.sum(axis=0, dtype=np.int32) - counts
+    seen: NDArray[np.int32] = counts.sum(axis=0, dtype=np.int32) - counts
+    return seen
 
 
 def of_tweets(
