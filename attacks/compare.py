@@ -44,6 +44,7 @@ def paired_difference(
     user: NDArray[Any],
     *,
     replicates: int,
+    swaps: int | None = None,
     rng: np.random.Generator,
     level: float = 0.95,
 ) -> Difference:
@@ -56,7 +57,9 @@ def paired_difference(
     user : (n,)
         Who is behind each.
     replicates
-        Bootstrap resamples of users, and random swaps; the smallest p is 1 / (replicates + 1).
+        Bootstrap resamples of users.
+    swaps
+        Random swaps, as many as resamples if left out; the smallest p is 1 / (swaps + 1).
     rng
         Draws both.
     level
@@ -81,7 +84,7 @@ def paired_difference(
     low, high = bootstrap(margin[:, None], user, replicates=replicates, rng=rng, level=level)
     user_row = np.unique(user, return_inverse=True)[1]
     sums = np.bincount(user_row, margin).astype(np.float64)
-    p = _swap_p(sums, replicates, rng)
+    p = _swap_p(sums, swaps or replicates, rng)
     return Difference(float(margin.mean()), float(low[0]), float(high[0]), p)
 
 
@@ -117,7 +120,7 @@ def holm(p: NDArray[Any]) -> Values:
     return adjusted
 
 
-def _swap_p(sums: Values, replicates: int, rng: np.random.Generator) -> float:
+def _swap_p(sums: Values, swaps: int, rng: np.random.Generator) -> float:
     """Share of random swaps, one coin per user, with a sum as large as the one observed.
 
     Under the null hypothesis either attack might have produced either figure of a user, so the
@@ -128,8 +131,8 @@ def _swap_p(sums: Values, replicates: int, rng: np.random.Generator) -> float:
     observed = abs(sums.sum()) - 1e-9 * np.abs(sums).sum()
     as_large = 0
     chunk = max(1, CHUNK_SIGNS // max(1, len(sums)))
-    for start in range(0, replicates, chunk):
-        size = (min(chunk, replicates - start), len(sums))
+    for start in range(0, swaps, chunk):
+        size = (min(chunk, swaps - start), len(sums))
         heads = rng.integers(0, 2, size, dtype=np.int8)
         as_large += int((np.abs(sums.sum() - 2 * (heads @ sums)) >= observed).sum())
-    return (1 + as_large) / (1 + replicates)
+    return (1 + as_large) / (1 + swaps)

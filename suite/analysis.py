@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ ANSWERS = {
     "memorized": "memorized (unseen: trained - held out)",
 }
 """Figure of ``suite.attribution``, and the question that it answers."""
+
+SWAPS_PER_COMPARISON = 100
+"""Random swaps behind a p for each comparison of the suite: after Holm it can still be 0.01."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,17 @@ def sections(
 def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
     shared = ("dataset", "protocol", "defense", "attack", "seed")
     models = [p for p in plans if p.names["release"] == "model" and "attack" in p.timed]
-    for names, cells in _grouped(models, shared):
-        if len(cells) > 1:
-            arguments = {
-                "names": [p.names["model"] for p in cells],
-                "replicates": replicates,
-                "seed": names["seed"],
-            }
-            yield _analysis("differences", names, cells, arguments)
+    families = [(names, cells) for names, cells in _grouped(models, shared) if len(cells) > 1]
+    comparisons = sum(comb(len(cells), 2) for _, cells in families)
+    for names, cells in families:
+        arguments = {
+            "names": [p.names["model"] for p in cells],
+            "replicates": replicates,
+            # Times the comparisons no p could else be small, whatever the difference.
+            "swaps": max(replicates, SWAPS_PER_COMPARISON * comparisons),
+            "seed": names["seed"],
+        }
+        yield _analysis("differences", names, cells, arguments)
 
 
 def _attributions(plans: list[Plan], replicates: int) -> Iterator[Analysis]:

@@ -16,7 +16,9 @@ from suite.attack import Outcome
 from suite.results import Differences
 
 
-def differences(*outcomes: Outcome, names: list[str], replicates: int, seed: int) -> Differences:
+def differences(
+    *outcomes: Outcome, names: list[str], replicates: int, swaps: int, seed: int
+) -> Differences:
     """Compare every two of several attacks on the same probes.
 
     Parameters
@@ -27,6 +29,8 @@ def differences(*outcomes: Outcome, names: list[str], replicates: int, seed: int
         What each is called.
     replicates, seed
         Of the bootstrap over users.
+    swaps
+        Behind each p.
 
     Returns
     -------
@@ -41,6 +45,7 @@ def differences(*outcomes: Outcome, names: list[str], replicates: int, seed: int
             y * b.num_gallery,
             user,
             replicates=replicates,
+            swaps=swaps,
             rng=np.random.default_rng(seed),
         )
         rows.append({"first": first, "second": second, **asdict(found)})

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import polars as pl
 import pytest
 
+from attacks.compare import holm
 from suite.analysis import analyses, sections
 from suite.attack import Outcome
 from suite.attribution import attribution
@@ -37,7 +40,7 @@ def hits(share, *, n=500, seed=0, **more) -> Outcome:
 
 def test_the_difference_is_that_of_the_lifts_on_the_same_probes():
     a, b = hits(0.4, seed=1), hits(0.1, seed=2)
-    found = differences(a, b, names=["a", "b"], replicates=500, seed=0).rows
+    found = differences(a, b, names=["a", "b"], replicates=500, swaps=500, seed=0).rows
 
     lifts = [100 * np.mean(o.probes["greater"].to_numpy() == 0) for o in (a, b)]
     assert [(row["first"], row["second"]) for row in found] == [("a", "b")]
@@ -48,14 +51,14 @@ def test_the_difference_is_that_of_the_lifts_on_the_same_probes():
 
 def test_equal_attacks_do_not_differ():
     a = hits(0.3)
-    (row,) = differences(a, a, names=["a", "b"], replicates=500, seed=0).rows
+    (row,) = differences(a, a, names=["a", "b"], replicates=500, swaps=500, seed=0).rows
 
     assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
 
 
 def test_every_two_of_several_are_compared():
     three = differences(
-        *[hits(s) for s in (0.1, 0.2, 0.3)], names=list("abc"), replicates=9, seed=0
+        *[hits(s) for s in (0.1, 0.2, 0.3)], names=list("abc"), replicates=9, swaps=9, seed=0
     )
 
     assert [(r["first"], r["second"]) for r in three.rows] == [("a", "b"), ("a", "c"), ("b", "c")]
@@ -107,7 +110,7 @@ def test_training_is_compared_on_the_probes_that_both_have():
 
 
 def test_results_are_saved_and_loaded(tmp_path):
-    one = differences(hits(0.4), hits(0.1), names=["a", "b"], replicates=50, seed=0)
+    one = differences(hits(0.4), hits(0.1), names=["a", "b"], replicates=50, swaps=50, seed=0)
     one.save(tmp_path)
     two = attribution(*sources(), replicates=50, seed=0)
     two.save(tmp_path)
@@ -138,6 +141,18 @@ def test_the_attribution_recipe_answers_for_every_model():
     ]
 
 
+def test_a_clear_difference_stays_one_after_the_correction_for_all_comparisons():
+    suite = load("quick", ["seeds=[0, 1, 2]"])
+    found = [a for a in analyses(plans(suite), replicates=100) if a.step.kind == "differences"]
+    num_comparisons = sum(len(list(combinations(a.step.inputs, 2))) for a in found)
+    assert num_comparisons == 36
+    for analysis in found:
+        swaps = analysis.step.arguments["swaps"]
+        outcomes = [hits(0.9, seed=1), hits(0.1, seed=2)]
+        rows = differences(*outcomes, names=["a", "b"], replicates=100, swaps=swaps, seed=0).rows
+        assert holm(np.full(num_comparisons, rows[0]["p"])).max() < 0.05
+
+
 def test_one_model_alone_differs_from_nothing():
     suite = load("quick", ["models=[logistic]", "attacks=[cosine]"])
 
@@ -149,7 +164,9 @@ def test_tables_hold_the_corrected_p_and_every_answer():
     found = []
     for analysis in analyses(plans(suite), replicates=100):
         if analysis.step.kind == "differences":
-            result = differences(hits(0.4), hits(0.1), names=["a", "b"], replicates=99, seed=0)
+            result = differences(
+                hits(0.4), hits(0.1), names=["a", "b"], replicates=99, swaps=99, seed=0
+            )
         else:
             result = attribution(*sources(), replicates=50, seed=0)
         found.append((analysis, result))
