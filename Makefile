@@ -11,8 +11,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 run: setup
 	$(BIN)/latentprint run quick
 
+# Two processes: one for all that starts clusters, which mostly wait, one for files of other tests.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup -p no:benchmark
 
 setup: $(VENV)/ready
 

@@ -27,6 +27,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Encoders come from a package: where no hub answers, each attempt at one takes 25 s.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that start clusters in one process, and those of any other file together."""
+    for item in items:
+        together = "cluster" if item.get_closest_marker("cluster") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 STARTS = {
     "train": datetime(2020, 1, 8, tzinfo=UTC),
     "validation": datetime(2020, 1, 15, tzinfo=UTC),
