@@ -24,14 +24,14 @@ def study(**changes):
     return Study(**{**given, **changes})
 
 
-def made_up(failing=-1.0):
+def made_up(failing=2.0):
     """Build a function of x that rises over the epochs; workers get it by value."""
 
     def function(_id, point, report, resume):
         first = 0 if resume is None else int((resume / "epoch").read_text())
         for epoch in range(first + 1, 10):
-            if epoch == 2 and point["x"] < failing:
-                raise ValueError(f"too small: {point['x']}")
+            if epoch == 2 and point["x"] >= failing:
+                raise ValueError(f"too large: {point['x']}")
             row = {"epoch": epoch, "auc": point["x"] * (1 + epoch / 100)}
             import tempfile
 
@@ -147,11 +147,12 @@ def test_optuna_tries_each_point_of_a_small_space_once_and_then_ends(tmp_path):
 def test_a_refused_point_fails_alone_and_says_why(tmp_path):
     space = {"x": ("choice", 0.1, 0.5, 0.9)}
     wanted = study(search="grid", space=space, num_trials=None, scheduler="hyperband")
-    trials, heard = run(wanted, tmp_path, made_up(failing=0.3))
-    assert trials[0].status == "failed"
-    assert trials[0].reason == "too small: 0.1"
-    assert [trial.status for trial in trials[1:]].count("failed") == 0
-    assert (1, "failed") in heard
+    trials, heard = run(wanted, tmp_path, made_up(failing=0.9))
+    # The best of all: however late it comes to a rung, it is not stopped before it fails.
+    assert trials[2].status == "failed"
+    assert trials[2].reason == "too large: 0.9"
+    assert [trial.status for trial in trials[:2]].count("failed") == 0
+    assert (3, "failed") in heard
 
 
 @pytest.mark.slow
