@@ -27,6 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Encoders come from a package: where no hub answers, each attempt at one takes 25 s.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that start clusters in one process, and those of any other file together."""
     for item in items:
