@@ -120,11 +120,11 @@ def encode(encoder: nn.Module, tokens: Tensor, pool: Pool) -> Tensor:
     Of more than ``TEXTS_WITH_GRADIENTS`` texts no more than that are in memory with all that their
     gradients need; the others are computed again on the way back.
     """
-    if len(tokens) <= TEXTS_WITH_GRADIENTS:
-        return _encoded(encoder, tokens, pool)
-    pieces = torch.split(tokens, TEXTS_WITH_GRADIENTS)
     if not torch.is_grad_enabled():
-        return torch.cat([_encoded(encoder, piece, pool) for piece in pieces])
+        return torch.cat([_encoded(encoder, p, pool) for p in torch.split(tokens, TEXTS_AT_ONCE)])
+    pieces = torch.split(tokens, TEXTS_WITH_GRADIENTS)
+    if len(pieces) == 1:
+        return _encoded(encoder, tokens, pool)
     again: Any = torch.utils.checkpoint.checkpoint
     return torch.cat([again(_encoded, encoder, p, pool, use_reentrant=False) for p in pieces])
 
@@ -249,9 +249,9 @@ def vectors(encoder: nn.Module, texts: Tensor, pool: Pool) -> Tensor:
     training = encoder.training
     encoder.eval()
     with torch.inference_mode():
-        found = [encode(encoder, piece, pool) for piece in torch.split(texts, TEXTS_AT_ONCE)]
+        found = encode(encoder, texts, pool)
     encoder.train(training)
-    return torch.cat(found).clone()
+    return found.clone()
 
 
 def _drawn(texts: Tensor, size: int, rng: np.random.Generator) -> Tensor:

@@ -12,6 +12,9 @@ from suite.features import Features
 
 Rows = NDArray[np.int64]
 
+EVENTS_AT_ONCE = 4_096
+"""Events whose scores or vectors are computed at once: their texts and histories once each."""
+
 
 def rows(features: Features, window: str, *, trained: bool | None = None) -> Rows:
     """List the events of a window, or only those of its trained (True) or held-out (False) users.

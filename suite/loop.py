@@ -28,9 +28,6 @@ from suite.features import Features
 from suite.spec import Training
 from suite.staging import average_on_cpu
 
-MOST_SCORED = 4_096
-"""Events that are scored at once; a batch of training may be far larger."""
-
 Report = Callable[[dict[str, float]], None]
 
 
@@ -141,8 +138,7 @@ def train(
         row = {"epoch": epoch + 1, "loss": loss}
         better = window != "train"
         if window == "train":
-            size = min(training.batch_size, MOST_SCORED)
-            auc = validation_auc(network, features, size, worker)
+            auc = validation_auc(network, features, worker)
             row["validation_auc"] = auc
             better = auc > state["best_auc"]
         row["examples_per_s"] = sum(len(rows) for rows in plan) / seconds
@@ -170,10 +166,10 @@ def positive_weight(features: Features, num_labels: int) -> NDArray[np.float32]:
     return weight
 
 
-def validation_auc(network: Network, features: Features, size: int, worker: Worker) -> float:
+def validation_auc(network: Network, features: Features, worker: Worker) -> float:
     """AUC of label 0 over trained users' validation events; the workers share the work."""
     rows = batches.rows(features, "validation", trained=True)
-    chunks = list(batches.chunks(features, rows, size=size))
+    chunks = list(batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE))
     mine = [
         network.score(batches.gather(features, chunk))
         for chunk in chunks[worker.rank :: worker.world_size]

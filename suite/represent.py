@@ -20,7 +20,6 @@ from suite.spec import Part, Release
 from suite.train import build
 
 EVENTS_PER_SHARD = 200_000
-EVENTS_PER_CHUNK = 4_096
 
 EVENTS_PER_GROUP = 65_536
 """Of a file: a group is in memory as a whole while it is written or read."""
@@ -157,7 +156,7 @@ def _vectors(
     shards.on_gpu(built)
     found = [
         built.represent(batches.gather(features, chunk))
-        for chunk in batches.chunks(features, rows, size=EVENTS_PER_CHUNK)
+        for chunk in batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE)
     ]
     return np.concatenate(found)
 

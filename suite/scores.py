@@ -26,7 +26,7 @@ def labels(scores: pl.DataFrame) -> list[str]:
     return [name for name in scores.columns if logit(name) in scores.columns]
 
 
-def score(model: Model, features: Features, size: int) -> pl.DataFrame:
+def score(model: Model, features: Features) -> pl.DataFrame:
     """Score every validation and test event, held-out users included.
 
     Parameters
@@ -35,8 +35,6 @@ def score(model: Model, features: Features, size: int) -> pl.DataFrame:
         Fitted.
     features
         Of all events.
-    size
-        Events at a time.
 
     Returns
     -------
@@ -45,7 +43,7 @@ def score(model: Model, features: Features, size: int) -> pl.DataFrame:
         the model its name and ``logit_<name>``.
     """
     rows = np.concatenate([batches.rows(features, w) for w in ("validation", "test")])
-    chunks = list(batches.chunks(features, rows, size=size))
+    chunks = list(batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE))
     needed = replace(features, events=features.events.select("row"))
     (logits,) = shards.each(_logits, [chunks], model, needed)
     events = features.events[np.concatenate(chunks)]

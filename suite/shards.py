@@ -38,11 +38,10 @@ def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> I
         yield ray.get(waiting.popleft())
 
 
-def on_gpu(model: Model) -> Model:
+def on_gpu(model: Model) -> None:
     """Move a network to the GPU that a task has, if any."""
     if isinstance(model, Network) and torch.cuda.is_available():
         model.to("cuda")
-    return model
 
 
 def _apart(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from models.base import Batch, Estimator, Model
+from models.base import Estimator, Model
 from models.network import Network
 from suite import batches, checkpoint, registry, scores
 from suite.features import Features
 from suite.fitted import Fitted
-from suite.loop import MOST_SCORED, DivergedError, Worker, positive_weight, train
+from suite.loop import DivergedError, Worker, positive_weight, train
 from suite.pretrain import pretrain
 from suite.spec import Compute, Part, Training
 from tuning.storage import storage
@@ -92,10 +92,9 @@ def fit(
             facts = {}
             history = _learn(built, config, compute, scratch)
         state = built.state()
-        size = min(training.batch_size, MOST_SCORED)
-        scored = scores.score(built, features, size)
+        scored = scores.score(built, features)
         if training.finetune_epochs and _finetuned(built, features, seed, scratch):
-            after = scores.score(built, features, size)
+            after = scores.score(built, features)
             scored = scores.with_finetuned(scored, after)
     return Fitted(
         state=state,
@@ -372,11 +371,7 @@ def build(model: Part, seed: int, features: Features | None = None) -> Model:
     torch.manual_seed(seed)
     built: Model = registry.create("models", model.name, model.parameters)
     if features is not None:
-        built.adapt(_sample(features, "train"))
+        rows = batches.rows(features, "train", trained=True)
+        step = -(-len(rows) // MOST_ADAPTED_TO) or 1
+        built.adapt(batches.gather(features, rows[::step]))
     return built
-
-
-def _sample(features: Features, window: str) -> Batch:
-    """Events of a window's trained users, evenly spread where they are too many."""
-    rows = batches.rows(features, window, trained=True)
-    return batches.gather(features, rows[:: -(-len(rows) // MOST_ADAPTED_TO) or 1])

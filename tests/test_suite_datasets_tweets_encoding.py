@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.datasets.tweets.content import Field
-from suite.datasets.tweets.encoding import FOLDS, WEIGHT, Encoding, _count, folds
+from suite.datasets.tweets.encoding import FOLDS, WEIGHT, Encodings, _count, folds
 from suite.features import held_out
 
 
@@ -29,6 +29,10 @@ def slow(values, tweet, fold, labels, event_tweet, event_fold, apart):
     return found
 
 
+def fit(field, tweet, fold, labels):
+    return Encodings.fit({"field": field}, tweet, fold, labels).by_field["field"]
+
+
 @settings(deadline=None)  # the kernel is compiled at its first call
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 40]), st.booleans())
 def test_encodings_out_of_fold_are_those_of_a_slow_loop(seed, size, apart):
@@ -37,7 +41,7 @@ def test_encodings_out_of_fold_are_those_of_a_slow_loop(seed, size, apart):
     field = Field.of(pl.Series(values, dtype=pl.List(pl.String)))
     tweet, fold = rng.integers(0, 15, size), rng.integers(0, FOLDS, size)
     labels = (rng.random((size, 2)) < [0.5, 0.1]).astype(np.float32)
-    encoding = Encoding.fit(field, tweet, fold, labels)
+    encoding = fit(field, tweet, fold, labels)
 
     event_tweet = np.concatenate([tweet, rng.integers(0, 15, 10)])
     event_fold = np.concatenate([fold, np.full(10, -1)])
@@ -55,10 +59,10 @@ def test_labels_of_an_events_reader_and_of_its_tweet_do_not_reach_it(whose):
     tweet, user = rng.integers(0, 30, 200), rng.integers(0, 25, 200)
     fold, group = folds(user), user if whose == "reader" else tweet
     labels = (rng.random((200, 1)) < 0.4).astype(np.float32)
-    before = Encoding.fit(field, tweet, fold, labels).transform(tweet, fold, apart=True)
+    before = fit(field, tweet, fold, labels).transform(tweet, fold, apart=True)
     for changed in range(5):
         other = np.where(group[:, None] == changed, 1 - labels, labels)
-        after = Encoding.fit(field, tweet, fold, other).transform(tweet, fold, apart=True)
+        after = fit(field, tweet, fold, other).transform(tweet, fold, apart=True)
         same = group == changed
         np.testing.assert_array_equal(after[..., same], before[..., same])
         assert (after != before).any()
@@ -69,7 +73,7 @@ def test_a_value_of_one_tweet_alone_tells_nothing_within_train():
     tweet, user = rng.integers(0, 300, 4000), rng.integers(0, 200, 4000)
     liked = rng.random(300)
     labels = (rng.random(4000) < liked[tweet]).astype(np.float32)[:, None]
-    encoding = Encoding.fit(Field.of(pl.Series(range(300))), tweet, folds(user), labels)
+    encoding = fit(Field.of(pl.Series(range(300))), tweet, folds(user), labels)
     mean = encoding.transform(tweet, folds(user), apart=True)[0, 4]
     assert np.ptp(mean) < 0.03
     # Those who come later may know what became of a tweet.

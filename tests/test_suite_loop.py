@@ -152,13 +152,14 @@ def test_the_first_of_equally_good_epochs_is_kept(features, tmp_path, monkeypatc
     assert same_weights(state["best"], checkpoint.load(str(tmp_path / "until.pt"))["network"])
 
 
-def test_the_validation_auc_is_scikit_learns_over_trained_users(features):
+def test_the_validation_auc_is_scikit_learns_over_trained_users(features, monkeypatch):
+    monkeypatch.setattr(batches, "EVENTS_AT_ONCE", 32)
     network = train.build(SMALL, 0)
     chosen = features.events.with_row_index().filter(window="validation", trained=True)
     rows = chosen["index"].to_numpy().astype(np.int64)
     scores = network.score(batches.gather(features, rows))[:, 0]
     expected = roc_auc_score(chosen["engaged"], scores)
-    assert loop.validation_auc(network, features, 32, Worker()) == pytest.approx(expected)
+    assert loop.validation_auc(network, features, Worker()) == pytest.approx(expected)
     assert 0 < len(rows) < (features.events["window"] == "validation").sum()
 
 
@@ -167,7 +168,7 @@ def test_a_validation_window_of_one_class_cannot_choose_an_epoch(features):
     with pytest.raises(
         ValueError, match=r"^validation: label engaged is always 1 among the \d+ ev"
     ):
-        loop.validation_auc(train.build(SMALL, 0), one_class, 32, Worker())
+        loop.validation_auc(train.build(SMALL, 0), one_class, Worker())
 
 
 def test_the_positive_weight_is_negatives_over_positives_of_trained_users_in_train(features):

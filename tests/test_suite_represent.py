@@ -52,7 +52,7 @@ def test_each_history_is_encoded_once(features, monkeypatch):
         seen.append(real(*args))
         return seen[-1]
 
-    monkeypatch.setattr(represent, "EVENTS_PER_CHUNK", 50)
+    monkeypatch.setattr(batches, "EVENTS_AT_ONCE", 50)
     monkeypatch.setattr(batches, "gather", noted)
     released(features, "mlp", "model")
     assert len(seen) > 2

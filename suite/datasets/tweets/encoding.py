@@ -82,17 +82,14 @@ class Encoding:
         Events with each value, and those of them with each label.
     own : (K + 1, T, 1 + L)
         Events of each tweet, and those of them with each label.
+    totals : (K + 1, 1 + L)
+        All events, and those with each label.
     """
 
     field: Field
     seen: NDArray[np.int32]
     own: NDArray[np.int32]
-
-    @classmethod
-    def fit(cls, field: Field, tweet: Ints, fold: Ints, labels: NDArray[np.float32]) -> Encoding:
-        """Count over N events: their tweets (N,), folds (N,) and labels (N, L)."""
-        own = of_tweets(len(field.lengths), tweet, fold, labels)
-        return cls(field, outside(field, tweet, fold, labels), own)
+    totals: NDArray[np.int64]
 
     def transform(self, tweet: Ints, fold: Ints, *, apart: bool) -> Floats:
         """Encode E events: their tweets (E,) and folds (E,), -1 for those that no fit has seen.
@@ -111,9 +108,8 @@ class Encoding:
         size = (self.seen.shape[2] - 1, len(STATISTICS), len(tweet))
         found = np.full(size, np.nan, dtype=np.float32)
         row = fold % (FOLDS + 1)
-        totals = self.own.sum(axis=1, dtype=np.int64)
         values = (self.field.offsets, self.field.codes)
-        _encode(values, tweet, row, self.seen, self.own, totals, apart, found)
+        _encode(values, tweet, row, self.seen, self.own, self.totals, apart, found)
         return found
 
 
@@ -126,14 +122,6 @@ def outside(
     # The last fold is empty: what is left without it is everything.
     seen: NDArray[np.int32] = counts.sum(axis=0, dtype=np.int32) - counts
     return seen
-
-
-def of_tweets(
-    num_tweets: int, tweet: Ints, fold: Ints, labels: NDArray[np.float32]
-) -> NDArray[np.int32]:
-    """Count the events of each tweet outside of each fold, (K + 1, T, 1 + L)."""
-    itself = Field(np.arange(num_tweets + 1), np.arange(num_tweets, dtype=np.int32), num_tweets)
-    return outside(itself, tweet, fold, labels)
 
 
 @_compiled
@@ -193,19 +181,24 @@ class Encodings:
     def fit(
         cls, fields: dict[str, Field], tweet: Ints, fold: Ints, labels: NDArray[np.float32]
     ) -> Encodings:
-        """Fit every field; see ``Encoding.fit``."""
-        names = (*SINGLE, *MULTIPLE)
-        own = of_tweets(len(fields[names[0]].lengths), tweet, fold, labels)
+        """Count every field over N events: their tweets (N,), folds (N,) and labels (N, L)."""
+        num_tweets = len(next(iter(fields.values())).lengths)
+        itself = Field(np.arange(num_tweets + 1), np.arange(num_tweets, dtype=np.int32), num_tweets)
+        own = outside(itself, tweet, fold, labels)
+        totals = own.sum(axis=1, dtype=np.int64)
         return cls(
-            {n: Encoding(fields[n], outside(fields[n], tweet, fold, labels), own) for n in names}
+            {
+                name: Encoding(field, outside(field, tweet, fold, labels), own, totals)
+                for name, field in fields.items()
+            }
         )
 
     def transform(self, tweet: Ints, fold: Ints, *, apart: bool) -> Floats:
         """Encode E events, (F, E); see ``Encoding.transform``."""
         found = np.empty((len(FEATURES), len(tweet)), dtype=np.float32)
         first = 0
-        for name, encoding in self.by_field.items():
-            encoded = encoding.transform(tweet, fold, apart=apart)
+        for name in (*SINGLE, *MULTIPLE):
+            encoded = self.by_field[name].transform(tweet, fold, apart=apart)
             block = encoded[:, 4] if name in SINGLE else np.concatenate(encoded)
             found[first : first + len(block)] = block
             first += len(block)

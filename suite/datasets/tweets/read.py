@@ -132,7 +132,7 @@ def last_time(files: Sequence[Path]) -> int:
         If there are no rows, or a time is no number of seconds.
     """
     time = pl.col("tweet_timestamp").cast(pl.Int64, strict=False)
-    last = None
+    times = []
     for part in files:
         with _reading(part):
             found = _scan(part).select(time.max()).collect(engine="streaming").item()
@@ -143,10 +143,10 @@ def last_time(files: Sequence[Path]) -> int:
                     f"{part}, line {line + 1}: tweet_timestamp is {value!r}, must be in seconds "
                     "since 1970, and before 2100"
                 )
-        last = max(last or 0, found or 0) or None
-    if last is None:
+        times += [] if found is None else [int(found)]
+    if not times:
         raise ValueError(f"{', '.join(map(str, files))}: no rows, at least one is needed")
-    return last
+    return max(times)
 
 
 def read(

