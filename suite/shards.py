@@ -41,7 +41,17 @@ def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> I
 def on_gpu(model: Model) -> None:
     """Move a network to the GPU that a task has, if any."""
     if isinstance(model, Network) and torch.cuda.is_available():
+        full_float32()
         model.to("cuda")
+
+
+def full_float32() -> None:
+    """Forbid TF32 on this process's GPU: it rounds float32 to a mantissa of 10 bits.
+
+    cuDNN's LSTM would use it unless told not to.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def _apart(function: Callable[..., Any], *arguments: Any) -> Any:

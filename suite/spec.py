@@ -87,6 +87,9 @@ class Compute(BaseModel):
     )
     cpus_per_worker: int = Field(1, ge=1, description="and threads; at most those of a node")
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    gpu_share: float = Field(
+        1, gt=0, le=1, description="of a GPU for each worker; below 1, so many fits share one"
+    )
     node_labels: dict[str, str] = Field(
         default_factory=dict, description="Ray labels that the nodes of all workers have"
     )
@@ -103,6 +106,13 @@ class Compute(BaseModel):
         if len(bounds) != 2 or not whole or not 1 <= bounds[0] <= bounds[1]:
             raise ValueError("a number from 1, or [fewest, most]")
         return bounds[0] if bounds[0] == bounds[1] else (bounds[0], bounds[1])
+
+    @model_validator(mode="after")
+    def _gpu_of_its_own(self) -> Compute:
+        if self.gpu_share < 1 and self.most_workers > 1:
+            # NCCL refuses two workers of one run on the same GPU.
+            raise ValueError(f"gpu_share {self.gpu_share:g} with one worker only, not several")
+        return self
 
     @property
     def fewest_workers(self) -> int:

@@ -22,7 +22,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from models.base import Estimator, Model
 from models.network import Network
-from suite import batches, checkpoint, registry, scores
+from suite import batches, checkpoint, registry, scores, shards
 from suite.features import Features
 from suite.fitted import Fitted
 from suite.loop import DivergedError, Worker, positive_weight, train
@@ -241,9 +241,7 @@ def train_loop_per_worker(config: dict[str, Any]) -> str | None:
     str or None
         Why training diverged. An error would be taken for a failure of the worker and tried again.
     """
-    # TF32 rounds float32 to a mantissa of 10 bits; cuDNN's LSTM would use it unless told not to.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    shards.full_float32()
     torch.set_num_threads(config["threads"])
     context = ray.train.get_context()
     worker = Worker(
@@ -309,7 +307,8 @@ def _trainer(config: dict[str, Any], compute: Compute, scratch: str) -> TorchTra
         scaling = {
             "num_workers": compute.workers,
             "use_gpu": cuda,
-            "resources_per_worker": {"CPU": compute.cpus_per_worker} | ({"GPU": 1} if cuda else {}),
+            "resources_per_worker": {"CPU": compute.cpus_per_worker}
+            | ({"GPU": compute.gpu_share} if cuda else {}),
             "label_selector": compute.node_labels or _one_kind(config["accelerator"]),
         }
     return TorchTrainer(

@@ -141,6 +141,8 @@ def test_an_unset_variable_is_named(monkeypatch):
         ("training.epochs=0", r"training.epochs: found 0, allowed: .*greater than or equal to 1"),
         ("training.batch_size=64", r"user_cap 64 up to half of batch_size 64"),
         ("compute.accelerator=tpu", r"found 'tpu', allowed: .*'auto', 'cpu', 'cuda' or 'mps'"),
+        ("compute.gpu_share=2", r"compute.gpu_share: found 2, allowed: .*less than or equal to 1"),
+        ("compute={workers: 2, gpu_share: 0.5}", r"gpu_share 0.5 with one worker only"),
         ("releases=[mode]", r"releases.0: found 'mode', allowed: .*'model'"),
         ("seeds=[-1]", r"seeds.0: found -1, allowed: .*greater than or equal to 0"),
         ("seeds=[]", r"seeds: found \[\], allowed: .*at least 1 item"),

@@ -2,7 +2,8 @@
 
 Bar: a forward pass of nn_classifier takes at most 2 times as long as its matrix products alone, by
 torch on the same threads, interleaved with it. Inputs are 443 wide features; texts have 32 tokens
-and are all different, which no cache helps. A plot goes to the file that LATENTPRINT_PLOT names.
+and are all different, which no cache helps. Networks are on a GPU where there is one. A plot goes
+to the file that LATENTPRINT_PLOT names.
 """
 
 import json
@@ -22,10 +23,11 @@ from models.bilstm import Bilstm
 from models.gbdt import Gbdt
 from models.logistic import Logistic
 from models.mlp import Mlp
-from models.network import tensors
+from models.network import Network, tensors
 from models.nn_classifier import PUBLISHED, NnClassifier
 from models.text_nn import TextNn
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NUM_WIDE, NUM_LABELS, NUM_TOKENS = 443, 4, 32
 EVENTS_PER_USER = 15
 NUM_ROUNDS = int(os.environ.get("LATENTPRINT_ROUNDS", "7"))
@@ -59,7 +61,7 @@ def models():
         estimator.fit(sample, sample, np.random.default_rng(0))
     made |= {"mlp": Mlp(), "bilstm": Bilstm(), "nn_classifier": NnClassifier()}
     made["nn_classifier"].adapt(sample)
-    return made
+    return {n: m.to(DEVICE) if isinstance(m, Network) else m for n, m in made.items()}
 
 
 def text_models():
@@ -72,6 +74,7 @@ def text_models():
     }
     for model in made.values():
         model.adapt(sample)
+        model.to(DEVICE)
     return made
 
 
@@ -88,6 +91,7 @@ def seconds(function, rounds=NUM_ROUNDS):
 def machine():
     return {
         "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if DEVICE == "cuda" else DEVICE,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),

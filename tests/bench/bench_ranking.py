@@ -8,6 +8,7 @@ than threads that do not; the rows with one thread are free of that.
 
 from __future__ import annotations
 
+import functools
 import platform
 import statistics
 import sys
@@ -33,6 +34,9 @@ PROBES, GALLERY, DIM, ROUNDS = 20_000, 28_361, 64, 3
 SORT_SLICE, SKLEARN_SLICE, TILE = 50, 1_000, 1_024
 
 Floats = NDArray[np.float32]
+
+on_cpu = functools.partial(exact_ranks, device=torch.device("cpu"))
+on_gpu = functools.partial(exact_ranks, device=torch.device("cuda"))
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -112,7 +116,7 @@ def test_exact_ranks_cost_less_than_a_top_20(
     true_row = rng.integers(GALLERY, size=PROBES)
     probe = gallery[true_row] + np.float32(2) * rng.standard_normal((PROBES, DIM), dtype=np.float32)
     calls = {
-        "ranks": (lambda: exact_ranks(probe, gallery, true_row), 1.0),
+        "ranks": (lambda: on_cpu(probe, gallery, true_row), 1.0),
         "faiss_top20": (lambda: neighbors(probe, gallery, 20), 1.0),
         "sgemm_onednn": (lambda: products_only(_multiply, probe, gallery), 4.0),
         "sgemm_torch_mm": (
@@ -140,8 +144,8 @@ def test_exact_ranks_cost_less_than_a_top_20(
     }
     if kind != "random":
         slow = {}
-    exact_ranks(probe[:64], gallery, true_row[:64])
-    peak_bytes = peak_bytes_above(lambda: exact_ranks(probe, gallery, true_row))
+    on_cpu(probe[:64], gallery, true_row[:64])
+    peak_bytes = peak_bytes_above(lambda: on_cpu(probe, gallery, true_row))
     times: dict[str, list[float]] = {name: [] for name in calls | slow}
 
     def once() -> None:
@@ -152,7 +156,7 @@ def test_exact_ranks_cost_less_than_a_top_20(
 
     benchmark.pedantic(once, rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     median = {name: statistics.median(values) for name, values in times.items()}
-    ranks = exact_ranks(probe, gallery, true_row)
+    ranks = on_cpu(probe, gallery, true_row)
     benchmark.extra_info |= {
         "probes x gallery x dimensions": f"{PROBES} x {GALLERY} x {DIM}",
         "vectors": kind,
@@ -169,6 +173,45 @@ def test_exact_ranks_cost_less_than_a_top_20(
         "versions": f"python {platform.python_version()}, torch {torch.__version__}, "
         f"numba {numba.__version__}, faiss {faiss.__version__}",
         "faiss": build(),
+    }
+    sys.stdout.write("\n")
+    for name, value in benchmark.extra_info.items():
+        sys.stdout.write(f"{name}: {value}\n")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("gallery_size", [GALLERY, 1_000_000])
+def test_exact_ranks_on_a_gpu_against_all_cores(
+    benchmark: BenchmarkFixture, gallery_size: int
+) -> None:
+    rng = np.random.default_rng(0)
+    gallery = rng.standard_normal((gallery_size, DIM), dtype=np.float32)
+    true_row = rng.integers(gallery_size, size=PROBES)
+    probe = gallery[true_row] + np.float32(2) * rng.standard_normal((PROBES, DIM), dtype=np.float32)
+    times: dict[str, list[float]] = {"gpu": [], "cpu": []}
+    found = {"gpu": on_gpu(probe[:64], gallery, true_row[:64])}
+
+    def once() -> None:
+        for _ in range(ROUNDS):
+            for name, rank in (("gpu", on_gpu), ("cpu", on_cpu)):
+                began = time.perf_counter()
+                found[name] = rank(probe, gallery, true_row)
+                times[name].append(time.perf_counter() - began)
+
+    benchmark.pedantic(once, rounds=1, iterations=1)  # type: ignore[no-untyped-call]
+    gpu_s, cpu_s = (statistics.median(times[name]) for name in ("gpu", "cpu"))
+    for on_one, on_other in zip(found["gpu"], found["cpu"], strict=True):
+        np.testing.assert_array_equal(on_one, on_other)
+    benchmark.extra_info |= {
+        "probes x gallery x dimensions": f"{PROBES} x {gallery_size} x {DIM}",
+        "gpu": torch.cuda.get_device_name(),
+        "gpu_s": round(gpu_s, 3),
+        "cpu_s": round(cpu_s, 3),
+        "times_as_fast": round(cpu_s / gpu_s, 1),
+        "pairs_per_s": round(PROBES * gallery_size / gpu_s),
+        "threads": torch.get_num_threads(),
+        "versions": f"python {platform.python_version()}, torch {torch.__version__}",
     }
     sys.stdout.write("\n")
     for name, value in benchmark.extra_info.items():

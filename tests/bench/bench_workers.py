@@ -1,7 +1,7 @@
 """What starting workers costs, and where torch.compile pays.
 
 No bar. A fit of one epoch on a small world is nearly all start; a training step is timed with and
-without torch.compile on batches of changing sizes, as a run has them.
+without torch.compile on batches of changing sizes, as a run has them, on a GPU where there is one.
 """
 
 import json
@@ -24,6 +24,7 @@ from suite.spec import Compute, Part, Training
 from suite.train import build, fit
 
 USERS, STARTS, STEPS, WARM_UP = 400, 3, 40, 10
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def say(capsys, benchmark, figures):
@@ -81,15 +82,17 @@ def test_the_start_of_local_mode_and_of_worker_groups(benchmark, capsys, feature
 
 @pytest.mark.benchmark(group="compile")
 @pytest.mark.timeout(1800)
+# What torch itself imports and looks at when it compiles, no use of this code.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
 @pytest.mark.parametrize("name", ["mlp", "bilstm"])
 def test_a_step_compiled_against_one_that_is_not(name, benchmark, capsys, features):
-    weight = torch.tensor(loop.positive_weight(features, 1))
-    plan = batches.training_batches(features, seed=0, epoch=0)
+    weight = torch.tensor(loop.positive_weight(features, 1), device=DEVICE)
+    plan, training = batches.training_batches(features, seed=0, epoch=0), Training()
     copies = {}
     for compiled in (False, True):
-        network = build(Part(name=name), 0)
+        network = build(Part(name=name), 0).to(DEVICE)
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-        worker = replace(Worker(), compile=compiled)
+        worker = replace(Worker(), device=DEVICE, compile=compiled)
         copies[compiled] = (loop._parallel(network, worker), optimizer, worker)
     step_s = {compiled: [] for compiled in copies}
 
@@ -99,13 +102,16 @@ def test_a_step_compiled_against_one_that_is_not(name, benchmark, capsys, featur
             for compiled, (parallel, optimizer, worker) in copies.items():
                 schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
                 begin = time.perf_counter()
-                loop._epoch(parallel, features, [rows], weight, optimizer, schedule, worker, False)
+                loop._epoch(
+                    parallel, features, [rows], weight, optimizer, schedule, worker, training
+                )
                 step_s[compiled].append(time.perf_counter() - begin)
 
     benchmark.pedantic(interleaved, rounds=1)
     warm = {compiled: median(found[WARM_UP:]) for compiled, found in step_s.items()}
     figures = {
         "model": name,
+        "device": torch.cuda.get_device_name() if DEVICE == "cuda" else DEVICE,
         "events_per_step": len(plan[0]),
         "steps": STEPS - WARM_UP,
         "plain_ms": round(1e3 * warm[False], 1),
