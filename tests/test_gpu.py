@@ -28,6 +28,8 @@ MODELS = [
 EXACT = Training(
     epochs=8, patience=8, batch_size=32, user_cap=8, learning_rate=1e-2, precision="float64"
 )
+# The epoch that is chosen may differ where two are nearly as good.
+ONE_EPOCH = EXACT.model_copy(update={"epochs": 1})
 ROUGH = {"float32": 1e-4, "bf16": 5e-2}
 
 
@@ -85,7 +87,7 @@ def test_two_fits_that_share_a_gpu_give_the_scores_and_vectors_of_the_cpu(
         return train.fit(
             ray.get(stored),
             model=model,
-            training=EXACT,
+            training=ONE_EPOCH,
             seed=0,
             compute=compute,
             scratch=scratch,

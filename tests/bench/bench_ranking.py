@@ -181,7 +181,7 @@ def test_exact_ranks_cost_less_than_a_top_20(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("gallery_size", [GALLERY, 1_000_000])
+@pytest.mark.parametrize("gallery_size", [GALLERY, 250_000])
 def test_exact_ranks_on_a_gpu_against_all_cores(
     benchmark: BenchmarkFixture, gallery_size: int
 ) -> None:
