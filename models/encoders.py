@@ -29,7 +29,7 @@ TEXTS_AT_ONCE = 256
 """When vectors are computed that are not learned from."""
 
 TEXTS_WITH_GRADIENTS = 1_024
-"""Of 33 tokens, in the packaged encoder: about 10 GiB."""
+"""Of 33 tokens, in the packaged encoder: about 8 GiB."""
 
 
 def place(name: str) -> str:

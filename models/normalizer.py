@@ -23,7 +23,9 @@ class Normalizer(nn.Module):
     ----------
     transform
         ``log1p``: sign(x) ln(1 + |x|). ``standardize``: (x - mean) / deviation. ``min_max``:
-        (x - min) / (max - min). ``yeo_johnson``: the power transform, standardized.
+        (x - min) / (max - min). ``yeo_johnson``: the power transform, standardized; what lies
+        outside the range that it was fitted on is taken for the range's end, as a power fitted
+        to a column of small values makes anything of a large one.
     num_columns
         C. Until it is fitted nothing is shifted, scaled or bent.
 
@@ -37,6 +39,8 @@ class Normalizer(nn.Module):
     shift: Tensor
     scale: Tensor
     power: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, transform: Transform, num_columns: int) -> None:
         super().__init__()
@@ -44,7 +48,8 @@ class Normalizer(nn.Module):
             msg = f"normalizer: found {transform}, allowed: {', '.join(get_args(Transform))}"
             raise ValueError(msg)
         self.transform = transform
-        for name, value in (("fill", 0.0), ("shift", 0.0), ("scale", 1.0), ("power", 1.0)):
+        start = {"fill": 0.0, "shift": 0.0, "scale": 1.0, "power": 1.0}
+        for name, value in (start | {"low": -torch.inf, "high": torch.inf}).items():
             self.register_buffer(name, torch.full((num_columns,), value))
 
     def fit(self, values: NDArray[np.float32]) -> None:
@@ -63,8 +68,11 @@ class Normalizer(nn.Module):
             self._set("shift", moments.mean_)
             self._set("scale", moments.scale_)
         elif self.transform == "yeo_johnson":
+            low, high = filled.min(axis=0), filled.max(axis=0)
+            self._set("low", low)
+            self._set("high", high)
             # A column of one value has no best power, and looking for it overflows.
-            varies = filled.min(axis=0) < filled.max(axis=0)
+            varies = low < high
             power = np.ones(len(fill))
             if varies.any():
                 bent = PowerTransformer(standardize=False).fit(filled[:, varies])
@@ -81,7 +89,7 @@ class Normalizer(nn.Module):
         if self.transform == "log1p":
             return filled.abs().log1p() * filled.sign()
         if self.transform == "yeo_johnson":
-            filled = _bent(filled, self.power)
+            filled = _bent(torch.clamp(filled, self.low, self.high), self.power)
         return (filled - self.shift) / self.scale
 
     def _set(self, name: str, value: NDArray[np.float64]) -> None:
