@@ -7,9 +7,10 @@ from typing import Any
 
 import ray
 
+from suite import registry
 from suite.plan import Step
 from suite.progress import Display
-from suite.spec import Compute
+from suite.spec import Compute, Part
 
 LOOK_EVERY_S = 5.0
 
@@ -27,7 +28,7 @@ class Room:
         self._compute = compute
         self._since: dict[str, float] = {}
         self._looked_s = -LOOK_EVERY_S
-        self._cpus: list[float] = []
+        self._nodes: list[dict[str, float]] = []
         self._dead: set[str] = set()
 
     def look(self) -> bool:
@@ -37,7 +38,7 @@ class Room:
             return False
         self._looked_s = now
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        self._cpus = [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
+        self._nodes = [node["Resources"] for node in nodes if node["Alive"]]
         self._dead = {node["NodeID"] for node in nodes if not node["Alive"]}
         return True
 
@@ -85,12 +86,24 @@ class Room:
     def _lack(self, step: Step) -> str | None:
         """Say what is asked and what there is, where that is too little."""
         compute = self._compute
-        workers, each = 1, 1
+        workers, needed = 1, {"CPU": 1.0}
         if step.kind == "fit":
-            workers, each = compute.fewest_workers, compute.cpus_per_worker
-        there = sum(int(count // each) for count in self._cpus)
-        if there >= workers:
-            return None
-        asked = f"{workers} of {each} CPU" if workers > 1 else f"{each} CPU"
-        found = ", ".join(f"{count:g}" for count in self._cpus) or "none"
-        return f"it needs {asked}; CPUs of the living hosts: {found}"
+            workers, needed = compute.fewest_workers, {"CPU": compute.cpus_per_worker}
+            if compute.accelerator == "cuda" and _takes_gpus(step):
+                needed["GPU"] = compute.gpu_share
+        for kind, each in needed.items():
+            counts = [node.get(kind, 0.0) for node in self._nodes]
+            if sum(int(count // each) for count in counts) < workers:
+                asked = f"{workers} of {each:g} {kind}" if workers > 1 else f"{each:g} {kind}"
+                found = ", ".join(f"{count:g}" for count in counts) or "none"
+                return f"it needs {asked}; {kind}s of the living hosts: {found}"
+        return None
+
+
+def _takes_gpus(step: Step) -> bool:
+    """Whether a fit's model is trained on GPUs; estimators fit themselves on CPUs."""
+    # Here, as torch takes seconds to load and nothing else that looks at hosts needs it.
+    from models.network import Network
+
+    model: Part = step.arguments["model"]
+    return issubclass(registry.part("models", model.name), Network)

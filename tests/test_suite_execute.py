@@ -1,6 +1,7 @@
 """A step that is lost is started again, one that cannot run does not wait for ever."""
 
 import pytest
+import torch
 
 from suite.leaderboard import Leaderboard
 
@@ -66,6 +67,22 @@ def test_a_step_that_always_ends_its_process_fails_alone_and_is_all_that_the_nex
     assert done.code == 0, done.err
     assert "features" not in done.err
     assert [row.status for row in board.rows] == ["done", "done"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_fit_without_the_gpu_that_it_asks_for_says_so_and_ends(run):
+    done, board = run(
+        *(0, "--set", "models=[mlp, logistic]", "--set", "releases=[model]"),
+        *("--set", "compute.accelerator=cuda", "--set", "compute.wait_s=1"),
+        *("--set", "attacks=[cosine]", "--set", "compute.gpu_share=0.5"),
+    )
+    assert done.code == 1, done.err
+    lack = "it needs 0.5 GPU; GPUs of the living hosts: 0"
+    assert f"no room: {lack}; waiting up to 1 s for hosts to join" in done.err
+    assert {row.model: row.reason for row in board.rows} == {
+        "mlp": f"no room for 1 s: {lack}",
+        "logistic": None,
+    }
 
 
 @pytest.mark.slow
