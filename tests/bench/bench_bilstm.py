@@ -3,9 +3,6 @@
 Bar: at least 8 times faster at 15 events per user. Both batches hold the same 510 events.
 """
 
-import json
-import platform
-import sys
 from dataclasses import replace
 from statistics import median
 from time import perf_counter
@@ -61,7 +58,7 @@ class Trainer:
 
 
 @pytest.mark.benchmark(group="training step")
-def test_shared_histories_against_one_for_each_event(benchmark, capsys):
+def test_shared_histories_against_one_for_each_event(benchmark, told):
     shared = random_batch(np.random.default_rng(0))
     row = shared.user_row
     copied = replace(
@@ -84,17 +81,12 @@ def test_shared_histories_against_one_for_each_event(benchmark, capsys):
     benchmark.pedantic(interleaved, rounds=NUM_ROUNDS, warmup_rounds=2)
 
     step_s = {name: median(trainer.step_s[2:]) for name, trainer in trainers.items()}
-    report = {
-        "events": len(row),
-        "users": NUM_USERS,
-        "steps_of_history": 50,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        **{f"{name}_ms": round(1e3 * value, 1) for name, value in step_s.items()},
-        "times_faster": round(step_s["bilstm_ungrouped"] / step_s["bilstm_grouped"], 1),
-    }
-    benchmark.extra_info.update(report)
-    with capsys.disabled():
-        sys.stdout.write(f"\n{json.dumps(report)}\n")
+    told(
+        {
+            "events": len(row),
+            "users": NUM_USERS,
+            "steps_of_history": 50,
+            **{f"{name}_ms": round(1e3 * value, 1) for name, value in step_s.items()},
+            "times_faster": round(step_s["bilstm_ungrouped"] / step_s["bilstm_grouped"], 1),
+        }
+    )

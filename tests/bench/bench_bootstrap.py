@@ -6,10 +6,9 @@ replicates and scaled.
 
 from __future__ import annotations
 
-import platform
 import statistics
-import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 import psutil
@@ -20,7 +19,9 @@ from attacks.stats import bootstrap
 PROBES, USERS, REPLICATES, SLICE, FIGURES, ROUNDS = 280_000, 28_361, 10_000, 20, 6, 3
 
 
-def test_ten_thousand_replicates_cost_seconds(benchmark: BenchmarkFixture) -> None:
+def test_ten_thousand_replicates_cost_seconds(
+    benchmark: BenchmarkFixture, told: Callable[..., None]
+) -> None:
     rng = np.random.default_rng(0)
     user = np.sort(np.concatenate([np.arange(USERS), rng.integers(USERS, size=PROBES - USERS)]))
     credits = (rng.random((PROBES, FIGURES)) < 0.1).astype(np.float64)
@@ -44,16 +45,13 @@ def test_ten_thousand_replicates_cost_seconds(benchmark: BenchmarkFixture) -> No
     before = psutil.Process().memory_info().rss
     benchmark.pedantic(once, rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     median = {name: statistics.median(values) for name, values in times.items()}
-    benchmark.extra_info |= {
-        "probes, users, replicates, figures": f"{PROBES}, {USERS}, {REPLICATES}, {FIGURES}",
-        **{f"{name} (s)": round(value, 2) for name, value in median.items()},
-        "times_faster": round(median["over probes, scaled"] / median["all figures"], 1),
-        "resident_mib_above_inputs": round(
-            (psutil.Process().memory_info().rss - before) / 2**20, 1
-        ),
-        "threads": 1,
-        "versions": f"python {platform.python_version()}, numpy {np.__version__}",
-    }
-    sys.stdout.write("\n")
-    for name, value in benchmark.extra_info.items():
-        sys.stdout.write(f"{name}: {value}\n")
+    told(
+        {
+            "probes, users, replicates, figures": f"{PROBES}, {USERS}, {REPLICATES}, {FIGURES}",
+            **{f"{name} (s)": round(value, 2) for name, value in median.items()},
+            "times_faster": round(median["over probes, scaled"] / median["all figures"], 1),
+            "resident_mib_above_inputs": round(
+                (psutil.Process().memory_info().rss - before) / 2**20, 1
+            ),
+        }
+    )

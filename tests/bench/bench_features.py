@@ -6,11 +6,10 @@ number of histories, and the two are timed in turn.
 
 from __future__ import annotations
 
-import platform
 import resource
 import statistics
-import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -110,7 +109,9 @@ def loop(histories: pd.DataFrame, categories: pd.Series[str]) -> NDArray[np.floa
     return np.array(rows)
 
 
-def test_features_cost_a_fraction_of_a_loop_over_users(benchmark: BenchmarkFixture) -> None:
+def test_features_cost_a_fraction_of_a_loop_over_users(
+    benchmark: BenchmarkFixture, told: Callable[..., None]
+) -> None:
     tables = make_tables(np.random.default_rng(0))
     histories = tables.histories.collect()
     some = histories.head(SLICE)
@@ -139,20 +140,18 @@ def test_features_cost_a_fraction_of_a_loop_over_users(benchmark: BenchmarkFixtu
     benchmark.pedantic(once, rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     own, ours, theirs = (statistics.median(s) for s in (own_s, aggregates_s, loop_s))
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    benchmark.extra_info |= {
-        "users": USERS,
-        "events": EVENTS_IN_ALL,
-        "steps": int(histories["time"].list.len().sum()),
-        "aggregates": len(AGGREGATES),
-        "features_s": round(own, 3),
-        "aggregates_s": round(ours, 3),
-        "pandas_loop_scaled_s": round(theirs, 1),
-        "ratio_aggregates": round(theirs / ours, 1),
-        "ratio_all_features": round(theirs / own, 1),
-        "peak_process_mib": round(peak_mib),
-        "threads": pl.thread_pool_size(),
-        "versions": f"python {platform.python_version()}, polars {pl.__version__}, "
-        f"pandas {pd.__version__}, numpy {np.__version__}",
-    }
-    for name, value in benchmark.extra_info.items():
-        sys.stdout.write(f"{name}: {value}\n")
+    told(
+        {
+            "users": USERS,
+            "events": EVENTS_IN_ALL,
+            "steps": int(histories["time"].list.len().sum()),
+            "aggregates": len(AGGREGATES),
+            "features_s": round(own, 3),
+            "aggregates_s": round(ours, 3),
+            "pandas_loop_scaled_s": round(theirs, 1),
+            "ratio_aggregates": round(theirs / ours, 1),
+            "ratio_all_features": round(theirs / own, 1),
+            "peak_process_mib": round(peak_mib),
+            "threads": pl.thread_pool_size(),
+        }
+    )

@@ -6,10 +6,7 @@ and are all different, which no cache helps. Networks are on a GPU where there i
 to the file that LATENTPRINT_PLOT names.
 """
 
-import json
 import os
-import platform
-import sys
 from itertools import pairwise
 from statistics import median
 from time import perf_counter
@@ -88,25 +85,9 @@ def seconds(function, rounds=NUM_ROUNDS):
     return median(taken)
 
 
-def machine():
-    return {
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if DEVICE == "cuda" else DEVICE,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
-
-
-def told(report, benchmark, capsys):
-    benchmark.extra_info.update(report)
-    with capsys.disabled():
-        sys.stdout.write(f"\n{json.dumps(report)}\n")
-
-
 @pytest.mark.benchmark(group="inference")
 @pytest.mark.parametrize("size", SIZES)
-def test_the_nn_classifier_against_its_matrix_products(benchmark, capsys, size):
+def test_the_nn_classifier_against_its_matrix_products(benchmark, told, size):
     model = NnClassifier().eval()
     batch = random_batch(size)
     model.adapt(batch)
@@ -140,15 +121,12 @@ def test_the_nn_classifier_against_its_matrix_products(benchmark, capsys, size):
             "products_ms": round(1e3 * products_s, 2),
             "products_gflop_per_s": round(flop / products_s / 1e9, 1),
             "times_the_products": round(forward_s / products_s, 2),
-            **machine(),
-        },
-        benchmark,
-        capsys,
+        }
     )
 
 
 @pytest.mark.benchmark(group="inference")
-def test_events_per_second_of_every_model(benchmark, capsys):
+def test_events_per_second_of_every_model(benchmark, told):
     rows = []
 
     def measured():
@@ -165,7 +143,7 @@ def test_events_per_second_of_every_model(benchmark, capsys):
                 rows.append({"model": name, "events": size, "events_per_s": round(size / taken_s)})
 
     benchmark.pedantic(measured, rounds=1)
-    told({"rows": rows, "tokens": NUM_TOKENS, **machine()}, benchmark, capsys)
+    told({"rows": rows, "tokens": NUM_TOKENS})
     if path := os.environ.get("LATENTPRINT_PLOT"):
         drawn(rows).write_html(path)
 

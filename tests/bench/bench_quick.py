@@ -3,16 +3,10 @@
 Bars on two cores: less than 3 minutes cold, less than 10 s cached.
 """
 
-import os
-import platform
-import sys
 import time
 from statistics import median
 
-import psutil
 import pytest
-import ray
-import torch
 
 from tests.processes import finish
 
@@ -21,7 +15,7 @@ NUM_CACHED = 5
 
 @pytest.mark.timeout(1800)
 @pytest.mark.benchmark(group="quick suite")
-def test_quick_cold_and_cached(benchmark, tmp_path, capsys):
+def test_quick_cold_and_cached(benchmark, tmp_path, told):
     def once(*arguments):
         start = time.perf_counter()
         ran = finish(*arguments, "--storage", tmp_path)
@@ -33,20 +27,15 @@ def test_quick_cold_and_cached(benchmark, tmp_path, capsys):
     cached_s = [once("run", "quick") for _ in range(NUM_CACHED - 1)]
     cached_s.append(benchmark.pedantic(once, args=("run", "quick"), rounds=1))
     help_s = [once_help() for _ in range(NUM_CACHED)]
-    report = {
-        "cold_s": round(cold_s, 1),
-        "cached_s": round(median(cached_s), 1),
-        "cached_lowest_s": round(min(cached_s), 1),
-        "help_s": round(median(help_s), 2),
-        "cached_repeats": NUM_CACHED,
-        "cores": psutil.cpu_count(),
-        "load_1_min": round(os.getloadavg()[0], 1),
-        "versions": f"python {platform.python_version()}, ray {ray.__version__}, "
-        f"torch {torch.__version__}",
-    }
-    benchmark.extra_info.update(report)
-    with capsys.disabled():
-        sys.stdout.writelines(f"\n{key}: {value}" for key, value in report.items())
+    told(
+        {
+            "cold_s": round(cold_s, 1),
+            "cached_s": round(median(cached_s), 1),
+            "cached_lowest_s": round(min(cached_s), 1),
+            "help_s": round(median(help_s), 2),
+            "cached_repeats": NUM_CACHED,
+        }
+    )
 
 
 def once_help():

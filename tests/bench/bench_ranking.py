@@ -9,16 +9,12 @@ than threads that do not; the rows with one thread are free of that.
 from __future__ import annotations
 
 import functools
-import platform
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import faiss
-import numba
 import numpy as np
 import psutil
 import pytest
@@ -103,9 +99,10 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("kind", ["random", "duplicated", "all equal"])
 def test_exact_ranks_cost_less_than_a_top_20(
-    benchmark: BenchmarkFixture, kind: str, threads: int
+    benchmark: BenchmarkFixture, told: Callable[..., None], kind: str
 ) -> None:
     rng = np.random.default_rng(0)
     gallery = rng.standard_normal((GALLERY, DIM), dtype=np.float32)
@@ -157,33 +154,32 @@ def test_exact_ranks_cost_less_than_a_top_20(
     benchmark.pedantic(once, rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     median = {name: statistics.median(values) for name, values in times.items()}
     ranks = on_cpu(probe, gallery, true_row)
-    benchmark.extra_info |= {
-        "probes x gallery x dimensions": f"{PROBES} x {GALLERY} x {DIM}",
-        "vectors": kind,
-        "wrong": num_wrong(ranks, probe, gallery, true_row),
-        "tied_share": round(float((ranks.equal > 0).mean()), 4),
-        "peak_mib_above_inputs": round(peak_bytes / 2**20, 1),
-        "pairs_per_s": round(PROBES * GALLERY / median["ranks"]),
-        **{f"{name}_s": round(value, 3) for name, value in median.items()},
-        "ratio_to_faiss_top20": round(median["ranks"] / median["faiss_top20"], 3),
-        "share_of_onednn_sgemm_rate": round(median["sgemm_onednn"] / median["ranks"], 3),
-        "share_of_torch_mm_rate": round(median["sgemm_torch_mm"] / median["ranks"], 3),
-        **{f"times_faster_than_{name}": round(median[name] / median["ranks"], 1) for name in slow},
-        "threads": threads,
-        "versions": f"python {platform.python_version()}, torch {torch.__version__}, "
-        f"numba {numba.__version__}, faiss {faiss.__version__}",
-        "faiss": build(),
-    }
-    sys.stdout.write("\n")
-    for name, value in benchmark.extra_info.items():
-        sys.stdout.write(f"{name}: {value}\n")
+    told(
+        {
+            "probes x gallery x dimensions": f"{PROBES} x {GALLERY} x {DIM}",
+            "vectors": kind,
+            "wrong": num_wrong(ranks, probe, gallery, true_row),
+            "tied_share": round(float((ranks.equal > 0).mean()), 4),
+            "peak_mib_above_inputs": round(peak_bytes / 2**20, 1),
+            "pairs_per_s": round(PROBES * GALLERY / median["ranks"]),
+            **{f"{name}_s": round(value, 3) for name, value in median.items()},
+            "ratio_to_faiss_top20": round(median["ranks"] / median["faiss_top20"], 3),
+            "share_of_onednn_sgemm_rate": round(median["sgemm_onednn"] / median["ranks"], 3),
+            "share_of_torch_mm_rate": round(median["sgemm_torch_mm"] / median["ranks"], 3),
+            **{
+                f"times_faster_than_{name}": round(median[name] / median["ranks"], 1)
+                for name in slow
+            },
+            "faiss": build(),
+        }
+    )
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("gallery_size", [GALLERY, 250_000])
 def test_exact_ranks_on_a_gpu_against_all_cores(
-    benchmark: BenchmarkFixture, gallery_size: int
+    benchmark: BenchmarkFixture, told: Callable[..., None], gallery_size: int
 ) -> None:
     rng = np.random.default_rng(0)
     gallery = rng.standard_normal((gallery_size, DIM), dtype=np.float32)
@@ -203,16 +199,12 @@ def test_exact_ranks_on_a_gpu_against_all_cores(
     gpu_s, cpu_s = (statistics.median(times[name]) for name in ("gpu", "cpu"))
     for on_one, on_other in zip(found["gpu"], found["cpu"], strict=True):
         np.testing.assert_array_equal(on_one, on_other)
-    benchmark.extra_info |= {
-        "probes x gallery x dimensions": f"{PROBES} x {gallery_size} x {DIM}",
-        "gpu": torch.cuda.get_device_name(),
-        "gpu_s": round(gpu_s, 3),
-        "cpu_s": round(cpu_s, 3),
-        "times_as_fast": round(cpu_s / gpu_s, 1),
-        "pairs_per_s": round(PROBES * gallery_size / gpu_s),
-        "threads": torch.get_num_threads(),
-        "versions": f"python {platform.python_version()}, torch {torch.__version__}",
-    }
-    sys.stdout.write("\n")
-    for name, value in benchmark.extra_info.items():
-        sys.stdout.write(f"{name}: {value}\n")
+    told(
+        {
+            "probes x gallery x dimensions": f"{PROBES} x {gallery_size} x {DIM}",
+            "gpu_s": round(gpu_s, 3),
+            "cpu_s": round(cpu_s, 3),
+            "times_as_fast": round(cpu_s / gpu_s, 1),
+            "pairs_per_s": round(PROBES * gallery_size / gpu_s),
+        }
+    )

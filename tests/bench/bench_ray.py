@@ -7,15 +7,11 @@ exceed 0.5, and show what oversubscription costs.
 """
 
 import functools
-import os
-import platform
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-import psutil
 import pytest
 import ray
 import torch
@@ -78,7 +74,7 @@ def cluster():
 @pytest.mark.timeout(1800)
 @pytest.mark.benchmark(group="an epoch")
 @pytest.mark.parametrize("name", ["mlp", "bilstm"])
-def test_an_epoch_through_ray_against_the_bare_loop(name, benchmark, tmp_path, capsys):
+def test_an_epoch_through_ray_against_the_bare_loop(name, benchmark, tmp_path, told):
     model, training = Part(name=name), Training(epochs=EPOCHS, patience=EPOCHS)
     features = prepare(dataset=Part(name="synthetic", parameters={"users": USERS}), holdout_users=0)
     stored = ray.put(features)
@@ -100,24 +96,19 @@ def test_an_epoch_through_ray_against_the_bare_loop(name, benchmark, tmp_path, c
     benchmark.pedantic(interleaved, rounds=1)
     epoch_s = {way: median(found) for way, found in seconds.items()}
     train_events = int((features.events["window"] == "train").sum())
-    report = {
-        "model": name,
-        "users": USERS,
-        "train_events": train_events,
-        "epochs_of_each": len(seconds["bare"]),
-        **{f"{way}_epoch_s": round(found, 3) for way, found in epoch_s.items()},
-        "ray_over_bare": round(epoch_s["ray"] / epoch_s["bare"], 3),
-        "speedup_of_2_workers": round(epoch_s["bare"] / epoch_s["ray_2_workers"], 2),
-        "examples_per_s": {way: round(train_events / s) for way, s in epoch_s.items()},
-        "efficiency": {
-            n: round(epoch_s["bare"] / epoch_s[f"ray_{n}_workers"] / n, 2) for n in (2, 4)
-        },
-        "threads_per_worker": THREADS,
-        "cores": psutil.cpu_count(),
-        "load_1_min": round(os.getloadavg()[0], 1),
-        "versions": f"python {platform.python_version()}, ray {ray.__version__}, "
-        f"torch {torch.__version__}",
-    }
-    benchmark.extra_info.update(report)
-    with capsys.disabled():
-        sys.stdout.writelines(f"\n{key}: {value}" for key, value in report.items())
+    told(
+        {
+            "model": name,
+            "users": USERS,
+            "train_events": train_events,
+            "epochs_of_each": len(seconds["bare"]),
+            **{f"{way}_epoch_s": round(found, 3) for way, found in epoch_s.items()},
+            "ray_over_bare": round(epoch_s["ray"] / epoch_s["bare"], 3),
+            "speedup_of_2_workers": round(epoch_s["bare"] / epoch_s["ray_2_workers"], 2),
+            "examples_per_s": {way: round(train_events / s) for way, s in epoch_s.items()},
+            "efficiency": {
+                n: round(epoch_s["bare"] / epoch_s[f"ray_{n}_workers"] / n, 2) for n in (2, 4)
+            },
+            "threads_per_worker": THREADS,
+        }
+    )

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,11 +26,11 @@ ROWS = [
 ]
 TRAIN_DAYS, HISTORY_DAYS = 5, 1
 ROWS_PER_USER_AND_DAY = 11
+PARTS = ("s", "read_s", "cpu_s", "read_cpu_s")
 
 
 def measure(folder: str) -> None:
     """Extract the features of the log in a folder and print what it took as JSON."""
-    import numba
     import polars as pl
 
     from suite.datasets.check import check
@@ -46,19 +46,20 @@ def measure(folder: str) -> None:
     figures = {
         "rows": wide.select(pl.len()).collect().item(),
         "features": len(source.wide_features),
-        "read_s": read_s,
-        "read_cpu_s": read_cpu_s,
-        "s": took_s,
-        "cpu_s": cpu_s,
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "read_s": round(read_s, 2),
+        "read_cpu_s": round(read_cpu_s, 2),
+        "s": round(took_s, 2),
+        "cpu_s": round(cpu_s, 2),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "threads": pl.thread_pool_size(),
-        "versions": f"polars {pl.__version__}, numba {numba.__version__}",
     }
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
 @pytest.mark.parametrize("rows", ROWS)
-def test_feature_extraction(benchmark: BenchmarkFixture, tmp_path: Path, rows: int) -> None:
+def test_feature_extraction(
+    benchmark: BenchmarkFixture, told: Callable[..., None], tmp_path: Path, rows: int
+) -> None:
     from suite.datasets.simulate_recsys2021 import simulate
 
     users = max(50, round(rows / ROWS_PER_USER_AND_DAY / (TRAIN_DAYS + 1)))
@@ -81,17 +82,16 @@ def test_feature_extraction(benchmark: BenchmarkFixture, tmp_path: Path, rows: i
 
     benchmark.pedantic(once, rounds=1, iterations=1)  # type: ignore[no-untyped-call]
     (figures,) = found
-    per_million = 1e6 / figures["rows"]
-    sys.stdout.write(
-        f"\n{figures['rows']:,} rows of {figures['features']} features, {users:,} users, "
-        f"{size_bytes / 2**20:,.0f} MiB of files: "
-        f"{figures['s']:.1f} s, {figures['s'] * per_million:.1f} s per million rows "
-        f"(first reading {figures['read_s'] * per_million:.1f}), processor "
-        f"{figures['cpu_s'] * per_million:.1f} s per million rows "
-        f"(first reading {figures['read_cpu_s'] * per_million:.1f}); "
-        f"peak {figures['peak_gib']:.2f} GiB; {figures['threads']} threads, "
-        f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, "
-        f"{figures['versions']}\n"
+    told(
+        figures
+        | {
+            "users": users,
+            "files_mib": round(size_bytes / 2**20),
+            **{
+                f"{key}_per_million_rows": round(1e6 * figures[key] / figures["rows"], 1)
+                for key in PARTS
+            },
+        }
     )
 
 

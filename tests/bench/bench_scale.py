@@ -30,16 +30,9 @@ COPIED = 10_000
 """Readers whose histories are repeated under other names, which is faster than drawing more."""
 
 
-def say(capsys, benchmark, figures):
-    report = {**figures, "cores": os.cpu_count(), "load_1_min": round(os.getloadavg()[0], 1)}
-    benchmark.extra_info.update(report)
-    with capsys.disabled():
-        sys.stdout.writelines(f"\n{key}: {value}" for key, value in report.items())
-
-
 @pytest.mark.timeout(7200)
 @pytest.mark.benchmark(group="scale")
-def test_readers_from_files_to_an_attack(benchmark, tmp_path, capsys):
+def test_readers_from_files_to_an_attack(benchmark, tmp_path, told):
     world, storage, path = tmp_path / "world", tmp_path / "runs", tmp_path / "big.yaml"
     begin, cpu = time.time(), time.process_time()
     simulation = simulate(world, users=USERS, seed=0, history_days=7)
@@ -68,9 +61,7 @@ def test_readers_from_files_to_an_attack(benchmark, tmp_path, capsys):
     store = Store(str(storage))
     timeline = Timeline.from_json(store.read_published("big", TIMELINE))
     (row,) = json.loads(store.read_published("big", "leaderboard.json"))["rows"]
-    say(
-        capsys,
-        benchmark,
+    told(
         {
             "users": USERS,
             "impressions": simulation.impressions,
@@ -123,7 +114,7 @@ def repeated(world, times):
 
 @pytest.mark.timeout(7200)
 @pytest.mark.benchmark(group="scale")
-def test_the_histories_of_many_readers_stream(benchmark, tmp_path, capsys):
+def test_the_histories_of_many_readers_stream(benchmark, tmp_path, told):
     world = tmp_path / "world"
     simulate(world, users=COPIED, seed=0)
     clicks = repeated(world, 5 * USERS // COPIED)
@@ -138,9 +129,7 @@ def test_the_histories_of_many_readers_stream(benchmark, tmp_path, capsys):
     begin = time.time()
     watch, (count, cpu_s) = benchmark.pedantic(run, rounds=1)
     assert int(count) == 5 * USERS // COPIED * COPIED
-    say(
-        capsys,
-        benchmark,
+    told(
         {
             "histories": int(count),
             "clicks": clicks,

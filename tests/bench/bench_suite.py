@@ -6,16 +6,10 @@ whole process, from Python's start to the printed leaderboard; what no step cove
 """
 
 import json
-import os
-import platform
-import sys
 import time
 from statistics import median
 
-import psutil
 import pytest
-import ray
-import torch
 import yaml
 
 from suite.store import Store
@@ -44,7 +38,7 @@ NUM_CELLS, NUM_CACHED = 60, 3
 
 @pytest.mark.timeout(3600)
 @pytest.mark.benchmark(group="suite")
-def test_six_small_models_and_sixty_cached_cells(benchmark, tmp_path, capsys):
+def test_six_small_models_and_sixty_cached_cells(benchmark, tmp_path, told):
     path = tmp_path / "six.yaml"
     path.write_text(yaml.safe_dump(SUITE, sort_keys=False))
     storage = tmp_path / "runs"
@@ -63,25 +57,22 @@ def test_six_small_models_and_sixty_cached_cells(benchmark, tmp_path, capsys):
     cached_s = [once() for _ in range(NUM_CACHED - 1)]
     cached_s.append(benchmark.pedantic(once, rounds=1))
     fits = [s for s in timeline.spans if s.kind == "fit"]
-    report = {
-        "models": len(SUITE["models"]),
-        "cells": NUM_CELLS,
-        "cold_s": round(cold_s, 1),
-        "outside_fit_represent_attack": round(1 - work_s / cold_s, 3),
-        "before_the_first_step_s": round(min(s.start for s in timeline.spans) - timeline.begin, 1),
-        "before_the_first_fit_s": round(min(s.start for s in fits) - timeline.begin, 1),
-        "after_the_last_step_s": round(cold_s - timeline.wall_s, 1),
-        "seconds_by_kind": {kind: round(s, 1) for kind, s in timeline.seconds().items()},
-        "cluster_idle": round(timeline.idle, 3),
-        "moved_mb": round(timeline.moved_bytes / 1e6),
-        "start_of_a_fit_s": {s.title: round(s.end - s.start - s.compute_s, 2) for s in fits},
-        "cached_s": round(median(cached_s), 1),
-        "cached_repeats": NUM_CACHED,
-        "cores": psutil.cpu_count(),
-        "load_1_min": round(os.getloadavg()[0], 1),
-        "versions": f"python {platform.python_version()}, ray {ray.__version__}, "
-        f"torch {torch.__version__}",
-    }
-    benchmark.extra_info.update(report)
-    with capsys.disabled():
-        sys.stdout.writelines(f"\n{key}: {value}" for key, value in report.items())
+    told(
+        {
+            "models": len(SUITE["models"]),
+            "cells": NUM_CELLS,
+            "cold_s": round(cold_s, 1),
+            "outside_fit_represent_attack": round(1 - work_s / cold_s, 3),
+            "before_the_first_step_s": round(
+                min(s.start for s in timeline.spans) - timeline.begin, 1
+            ),
+            "before_the_first_fit_s": round(min(s.start for s in fits) - timeline.begin, 1),
+            "after_the_last_step_s": round(cold_s - timeline.wall_s, 1),
+            "seconds_by_kind": {kind: round(s, 1) for kind, s in timeline.seconds().items()},
+            "cluster_idle": round(timeline.idle, 3),
+            "moved_mb": round(timeline.moved_bytes / 1e6),
+            "start_of_a_fit_s": {s.title: round(s.end - s.start - s.compute_s, 2) for s in fits},
+            "cached_s": round(median(cached_s), 1),
+            "cached_repeats": NUM_CACHED,
+        }
+    )

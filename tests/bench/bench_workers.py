@@ -4,15 +4,11 @@ No bar. A fit of one epoch on a small world is nearly all start; a training step
 without torch.compile on batches of changing sizes, as a run has them, on a GPU where there is one.
 """
 
-import json
-import os
-import sys
 import tempfile
 import time
 from dataclasses import replace
 from statistics import median
 
-import psutil
 import pytest
 import ray
 import torch
@@ -27,20 +23,6 @@ USERS, STARTS, STEPS, WARM_UP = 400, 3, 40, 10
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def say(capsys, benchmark, figures):
-    report = {
-        **figures,
-        "threads": torch.get_num_threads(),
-        "cores": psutil.cpu_count(),
-        "load_1_min": round(os.getloadavg()[0], 1),
-        "ray": ray.__version__,
-        "torch": torch.__version__,
-    }
-    benchmark.extra_info.update(report)
-    with capsys.disabled():
-        sys.stdout.write(f"\n{json.dumps(report)}\n")
-
-
 @pytest.fixture(scope="module")
 def features():
     threads = torch.get_num_threads()
@@ -52,7 +34,7 @@ def features():
 @pytest.mark.benchmark(group="start")
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_start_of_local_mode_and_of_worker_groups(benchmark, capsys, features):
+def test_the_start_of_local_mode_and_of_worker_groups(benchmark, told, features):
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     start_s = {1: [], 2: []}
 
@@ -77,7 +59,7 @@ def test_the_start_of_local_mode_and_of_worker_groups(benchmark, capsys, feature
     benchmark.pedantic(interleaved, rounds=STARTS)
     ray.shutdown()
     figures = {f"start_of_{n}_s": [round(s, 1) for s in found] for n, found in start_s.items()}
-    say(capsys, benchmark, {"users": USERS, **figures})
+    told({"users": USERS, **figures})
 
 
 @pytest.mark.benchmark(group="compile")
@@ -85,7 +67,7 @@ def test_the_start_of_local_mode_and_of_worker_groups(benchmark, capsys, feature
 # What torch itself imports and looks at when it compiles, no use of this code.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
 @pytest.mark.parametrize("name", ["mlp", "bilstm"])
-def test_a_step_compiled_against_one_that_is_not(name, benchmark, capsys, features):
+def test_a_step_compiled_against_one_that_is_not(name, benchmark, told, features):
     weight = torch.tensor(loop.positive_weight(features, 1), device=DEVICE)
     plan, training = batches.training_batches(features, seed=0, epoch=0), Training()
     copies = {}
@@ -111,7 +93,6 @@ def test_a_step_compiled_against_one_that_is_not(name, benchmark, capsys, featur
     warm = {compiled: median(found[WARM_UP:]) for compiled, found in step_s.items()}
     figures = {
         "model": name,
-        "device": torch.cuda.get_device_name() if DEVICE == "cuda" else DEVICE,
         "events_per_step": len(plan[0]),
         "steps": STEPS - WARM_UP,
         "plain_ms": round(1e3 * warm[False], 1),
@@ -119,4 +100,4 @@ def test_a_step_compiled_against_one_that_is_not(name, benchmark, capsys, featur
         "times_faster": round(warm[False] / warm[True], 2),
         "compiling_s": round(sum(step_s[True][:WARM_UP]) - WARM_UP * warm[True], 1),
     }
-    say(capsys, benchmark, figures)
+    told(figures)
