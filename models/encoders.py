@@ -28,6 +28,9 @@ STUDENTS = {"small": (2, 768, 1536, 12), "tiny": (1, 128, 512, 2)}
 TEXTS_AT_ONCE = 256
 """When vectors are computed that are not learned from."""
 
+TEXTS_JUDGED = 50_000
+"""Evenly spread, by which a student's error and the scale of the teacher's vectors are told."""
+
 TEXTS_WITH_GRADIENTS = 1_024
 """Of 33 tokens, in the packaged encoder: about 8 GiB."""
 
@@ -58,7 +61,8 @@ def pretrained(name: str, kind: str) -> Any:
     Raises
     ------
     ValueError
-        It cannot be had: not on this machine, and no hub answers.
+        It cannot be had: not on this machine, and no hub answers; or it is of another kind than
+        BERT, whose tokens have 0 as padding and whose head is called ``cls``.
     """
     where = place(name)
     import transformers
@@ -70,6 +74,9 @@ def pretrained(name: str, kind: str) -> Any:
     if kind == "AutoModel":
         extra["add_pooling_layer"] = False
     try:
+        found = transformers.AutoConfig.from_pretrained(where).model_type
+        if found != "bert":
+            raise ValueError(f"encoder {name}: found a {found}, allowed: a bert")
         return getattr(transformers, kind).from_pretrained(where, **extra)
     except OSError as error:
         said = str(error).strip().partition("\n")[0]
@@ -199,8 +206,7 @@ def _masked_loss(
     given = torch.where(chosen & (fate >= 0.9), random, given)
     # Only the chosen positions pass the head: its vocabulary is the largest layer of all.
     hidden = masked.base_model(input_ids=given, attention_mask=mask).last_hidden_state[chosen]
-    head = getattr(masked, "cls", None) or masked.lm_head
-    return F.cross_entropy(head(hidden), tokens[chosen], reduction="sum"), int(chosen.sum())
+    return F.cross_entropy(masked.cls(hidden), tokens[chosen], reduction="sum"), int(chosen.sum())
 
 
 def distil(
@@ -219,25 +225,29 @@ def distil(
     Returns
     -------
     tuple of float
-        Squared error over the variance of the teacher's vectors, on all texts, before and after;
-        1 is what the teacher's mean vector would reach.
+        Squared error over the variance of the teacher's vectors, on ``TEXTS_JUDGED`` of the texts,
+        before and after; 1 is what the teacher's mean vector would reach.
     """
-    wanted = vectors(teacher, texts, pool)
-    wanted -= wanted.mean(dim=0)
-    wanted /= wanted.square().mean().sqrt()
+    judged = texts[:: -(-len(texts) // TEXTS_JUDGED)]
+    wanted = vectors(teacher, judged, pool)
+    mean = wanted.mean(dim=0)
+    wanted -= mean
+    scale = wanted.square().mean().sqrt()
+    wanted /= scale
     config: Any = pupil.config
     bridge = nn.Linear(config.hidden_size, wanted.shape[1]).to(texts.device)
     optimizer = torch.optim.AdamW([*pupil.parameters(), *bridge.parameters()], lr=rate)
 
     def error() -> float:
         with torch.inference_mode():
-            return float(F.mse_loss(bridge(vectors(pupil, texts, pool)), wanted))
+            return float(F.mse_loss(bridge(vectors(pupil, judged, pool)), wanted))
 
     before = error()
     pupil.train()
     for _ in range(steps):
-        row = torch.tensor(rng.integers(0, len(texts), size=size), device=texts.device)
-        loss = F.mse_loss(bridge(encode(pupil, texts[row], pool)), wanted[row])
+        drawn = _drawn(texts, size, rng)
+        taught = (vectors(teacher, drawn, pool) - mean) / scale
+        loss = F.mse_loss(bridge(encode(pupil, drawn, pool)), taught)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

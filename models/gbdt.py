@@ -83,14 +83,16 @@ class Gbdt(Estimator):
         Inside a communicator of XGBoost ``train`` is this worker's share of the events, and all
         workers end with the same trees.
         """
-        inputs, later = columns(train), columns(validation)
+        # Binned once for all labels: a byte a value, where a DMatrix keeps eight.
+        seen = xgboost.QuantileDMatrix(columns(train), nthread=torch.get_num_threads())
+        judged = xgboost.DMatrix(columns(validation))
         self.num_labels = train.labels.shape[1]
         self.boosters, self.weights = [], np.ones(self.num_labels)
         for label in range(self.num_labels):
             self.weights[label] = _weight(train.labels[:, label])
             parameters = self._parameters(label, rng)
-            seen = xgboost.DMatrix(inputs, train.labels[:, label])
-            judged = xgboost.DMatrix(later, validation.labels[:, label])
+            seen.set_label(train.labels[:, label])
+            judged.set_label(validation.labels[:, label])
             # Without both classes there is no AUC to stop by.
             stops = 0 < validation.labels[:, label].mean() < 1
             booster = xgboost.train(
@@ -108,13 +110,15 @@ class Gbdt(Estimator):
 
         Positives keep the weight that they had: what is added must mean the same log odds.
         """
-        inputs = columns(recent)
+        # Not binned anew: the trees that are there ask for thresholds of train's bins.
+        seen = xgboost.DMatrix(columns(recent))
         for label, booster in enumerate(self.boosters):
             values = recent.labels[:, label]
             if 0 < values.mean() < 1:
+                seen.set_label(values)
                 self.boosters[label] = xgboost.train(
                     self._parameters(label, rng),
-                    xgboost.DMatrix(inputs, values),
+                    seen,
                     max(1, booster.num_boosted_rounds() // 5),
                     xgb_model=booster,
                 )

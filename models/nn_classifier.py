@@ -6,7 +6,7 @@ Shape letters: B events, F wide features, L labels, K members, D dimensions of t
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,9 @@ class NnClassifier(Network):
         Share of units left out after each block while training, in [0, 1).
     normalizer
         ``log1p``, ``standardize``, ``min_max`` or ``yeo_johnson``.
+    labels
+        ``all`` of the data, or ``engaged`` alone: the same network without the other tasks, to see
+        what these add.
 
     References
     ----------
@@ -63,6 +66,7 @@ class NnClassifier(Network):
         widths: tuple[tuple[int, ...], ...] = (PUBLISHED[2],),
         dropout: tuple[float, ...] = (0.3, 0.3, 0.2, 0.2, 0.1),
         normalizer: Transform = "log1p",
+        labels: Literal["all", "engaged"] = "all",
     ) -> None:
         if not widths or min((min(stack, default=0) for stack in widths), default=0) < 1:
             raise ValueError(f"nn_classifier: widths must be lists of numbers >= 1, got {widths}")
@@ -72,13 +76,15 @@ class NnClassifier(Network):
         super().__init__()
         self.widths = widths
         self.dropout = dropout
+        self.labels = labels
         self.normalizer = Normalizer(normalizer, 0)
         self.members = nn.ModuleList()
         self._resize(num_wide=0, num_labels=1)
 
     def adapt(self, train: Batch) -> None:
         """Make an input for every wide feature and an output for every label; fit the scales."""
-        self._resize(num_wide=train.wide.shape[1], num_labels=train.labels.shape[1])
+        num_labels = train.labels.shape[1] if self.labels == "all" else 1
+        self._resize(num_wide=train.wide.shape[1], num_labels=num_labels)
         self.normalizer.fit(
             np.concatenate([train.aggregates[train.user_row], train.continuous, train.wide], axis=1)
         )

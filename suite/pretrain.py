@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from models.network import Network
@@ -48,6 +49,8 @@ def pretrain(network: Network, features: Features, *, seed: int, url: str) -> di
 def _pretrained(
     seed: int, network: Network, texts: NDArray[np.int32], later: NDArray[np.int32]
 ) -> dict[str, Any]:
+    # A new layer's weights and dropout are torch's: in a task of its own nobody has seeded it.
+    torch.manual_seed(seed)
     shards.on_gpu(network)
     facts = network.pretrain(texts, later, np.random.default_rng(seed))
     return {"weights": network.to("cpu").state_dict(), "facts": facts}

@@ -149,6 +149,15 @@ def test_an_encoder_that_is_nowhere_is_named(batch):
         adapted(batch, encoder="no/such-encoder")
 
 
+def test_an_encoder_of_another_kind_is_refused(batch, tmp_path):
+    from transformers import DistilBertConfig, DistilBertModel
+
+    config = DistilBertConfig(vocab_size=50, dim=8, n_layers=1, n_heads=2, hidden_dim=8)
+    DistilBertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="found a distilbert, allowed: a bert"):
+        adapted(batch, encoder=str(tmp_path))
+
+
 @pytest.mark.slow
 def test_learning_the_language_lowers_perplexity_and_a_student_comes_close(batch):
     model = adapted(

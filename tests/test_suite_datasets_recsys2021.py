@@ -158,6 +158,34 @@ def test_bad_lines_and_rows_are_told_by_data_check(latentprint, tmp_path, folder
     )
 
 
+def test_a_span_without_rows_is_named_with_what_moved_it_there(tmp_path, folder):
+    lines = (folder / "part-00000").read_text().splitlines()
+    far = line(tweet_id=1, tweet_timestamp=END_S + 300 * DAY_S)
+    with pytest.raises(
+        ValueError,
+        match=r"no row is in the history, from 2021-12-\d\d \d\d:\d\d to .*: windows end with the "
+        r"last tweet, of 2021-12-26 00:00; rows left out: 801 outside windows and histories$",
+    ):
+        dataset(write(tmp_path / "far", [*lines, far])).tables()
+    with pytest.raises(ValueError, match=r"no row is in the history, .* rows left out: none$"):
+        dataset(folder, train_days=40).tables()
+    other = tmp_path / "one.txt"
+    other.write_text("[PAD]\n")
+    with pytest.raises(ValueError, match=r"; rows left out: .*\d+ undecodable text tokens"):
+        dataset(folder, vocabulary=str(other)).tables()
+
+
+@pytest.mark.parametrize("column", ["tweet_timestamp", "engaging_user_following_count"])
+def test_a_number_below_zero_is_named(tmp_path, folder, column):
+    lines = (folder / "part-00000").read_text().splitlines()
+    log = write(tmp_path / "log", [*lines, line(**{"tweet_id": 1, column: -1})])
+    said = (
+        f"part-00000, line {len(lines) + 1}: {column} is '-1', must be a whole number, at least 0"
+    )
+    with pytest.raises(ValueError, match=said):
+        dataset(log).tables()
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

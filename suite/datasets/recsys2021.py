@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,7 +149,28 @@ class RecSys2021(Dataset):
             label_end_s=last_s + self.label_hours * HOUR_S,
             vocabulary_size=len(pieces(self.tokenizer)),
         )
+        self._refuse_empty(cut, log, last_s)
         return cut, log
+
+    def _refuse_empty(self, cut: Sequence[Slice], log: Log, last_s: int) -> None:
+        """Say which span of the log is empty: one tweet of a wrong time moves all windows."""
+        begin_s = cut[0].start_s
+        spans = [("history", begin_s - self.history_days * DAY_S, begin_s)]
+        for window in WINDOWS:
+            pieces_of = [piece for piece in cut if piece.window == window]
+            spans.append((window, pieces_of[0].start_s, pieces_of[-1].end_s))
+        for name, start_s, end_s in spans:
+            if log.rows.filter(pl.col("time").is_between(start_s, end_s, closed="left")).is_empty():
+                span = f"from {_day(start_s)} to {_day(end_s)}"
+                dropped = ", ".join(f"{n} {reason}" for reason, n in log.dropped.items() if n)
+                raise ValueError(
+                    f"{self.path}: no row is in the {name}, {span}: windows end with the last "
+                    f"tweet, of {_day(last_s)}; rows left out: {dropped or 'none'}"
+                )
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
 
 
 def _time(seconds: pl.Expr) -> pl.Expr:

@@ -254,6 +254,7 @@ def _parsed(part: Path, first_id: int, begin_s: int, end_s: int) -> pl.DataFrame
             _where(values[name].is_null(), column)
             for name, column in {**_IDS, **_NUMBERS, **_TRUTHS}.items()
         ),
+        *(_where(values[name] < 0, column) for name, column in _NUMBERS.items()),
         *(
             _where(values[name].is_null() & pl.col(column).is_not_null(), column)
             for name, column in _TIMES.items()
@@ -302,7 +303,7 @@ def _refuse_faults(part: Path, frame: pl.DataFrame) -> None:
     elif column == "tweet_type":
         allowed = ", ".join(TYPES)
     elif column not in _IDS.values():
-        allowed = "a whole number"
+        allowed = "a whole number, at least 0"
     raise ValueError(f"{part}, line {line + 1}: {column} is {value!r}, must be {allowed}")
 
 
