@@ -222,11 +222,11 @@ def _pretraining(entries: list[Entry]) -> Section:
 
 
 def _with_baseline(entries: Iterable[Entry]) -> Iterable[tuple[Entry, Entry]]:
-    """Pair each entry with the first NN classifier on the same data."""
+    """Pair each entry with the first NN classifier of several labels on the same data."""
     known = list(entries)
     for entry in known:
         for base in known:
-            if base.model.name == BASELINE and _same(base, entry):
+            if base.model.name == BASELINE and not base.is_of_one_label and _same(base, entry):
                 yield entry, base
                 break
 
