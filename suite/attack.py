@@ -135,7 +135,7 @@ def attack(
     elif num_shards is None:
         num_shards = -(-len(probe) * len(gallery) // PAIRS_PER_SHARD)
     pieces = np.array_split(np.arange(len(probe)), num_shards)
-    results = list(shards.each(_attacked, pieces, attacker, probe, gallery, true_row))
+    results = list(shards.each(_attacked, pieces, attacker, probe, gallery, true_row, gpu=True))
     probes = unknown_events.select(
         "event_id",
         "user_id",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import ray
 
+from suite import accelerators
 from suite.spec import Compute
 
 
@@ -67,11 +68,16 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def fitting(compute: Compute) -> Compute:
-    """Bound a worker's CPUs by those of the largest node: Ray would wait for more for ever."""
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    largest = max(int(node["Resources"].get("CPU", 1)) for node in nodes if node["Alive"])
+    """Settle the accelerator, and bound a worker's CPUs by those of the largest node that has it.
+
+    Ray would wait for more for ever.
+    """
+    accelerator = accelerators.resolved(compute.accelerator)
+    resources = [node["Resources"] for node in accelerators.living()]
+    having = [r for r in resources if accelerator != "cuda" or r.get("GPU", 0)] or resources
+    largest = max((int(r.get("CPU", 1)) for r in having), default=1)
     cpus = min(compute.cpus_per_worker, max(largest, 1))
-    return compute.model_copy(update={"cpus_per_worker": cpus})
+    return compute.model_copy(update={"cpus_per_worker": cpus, "accelerator": accelerator})
 
 
 def num_cpus() -> int:

@@ -46,10 +46,9 @@ def _processor() -> tuple[str, str, str]:
 def _accelerator() -> tuple[str, str, str]:
     import torch
 
-    from suite.spec import Compute
-    from suite.train import accelerator
+    from suite.accelerators import resolved
 
-    used = accelerator(Compute())
+    used = resolved("auto")
     found = {"mps": "Apple GPU", "cpu": "none"}.get(used)
     if found is None:
         found = f"{torch.cuda.device_count()} x {torch.cuda.get_device_properties(0).name}"

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from suite import cluster, memory
+from suite import accelerators, cluster, memory
 from suite import steps as known
 from suite.plan import Step
 from suite.progress import Display
@@ -76,11 +76,18 @@ class _Run:
         self._room, self._timeline = Room(compute), timeline
 
     def start(self) -> None:
-        """Start every step whose inputs are there; one whose input failed has failed too."""
+        """Start every step whose inputs are there; one whose input failed has failed too.
+
+        On a cluster with GPUs no more than it has CPUs: there a step waits for a GPU without
+        holding a CPU, so that Ray would start all of them, each with its inputs in memory.
+        """
+        room = cluster.num_cpus() if accelerators.num_gpus() else len(self.waiting)
         pending = self.waiting.keys() | {step.digest for step in self.running.values()}
         for step in [
             s for s in self.waiting.values() if not pending & {i.digest for i in s.inputs}
         ]:
+            if len(self.running) >= max(room, 1):
+                return
             del self.waiting[step.digest]
             reasons = [self.failures[i.digest] for i in step.inputs if i.digest in self.failures]
             if reasons:

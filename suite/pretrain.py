@@ -40,7 +40,7 @@ def pretrain(network: Network, features: Features, *, seed: int, url: str) -> di
             features.tokens[np.unique(features.text_row[batches.rows(features, w, trained=True)])]
             for w in ("train", "validation")
         )
-        (done,) = shards.each(_pretrained, [seed], network, *texts)
+        (done,) = shards.each(_pretrained, [seed], network, *texts, gpu=True)
         checkpoint.save(url, done)
     reported: dict[str, float] = done["facts"]
     return reported

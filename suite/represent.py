@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from models.base import NUM_CATEGORIES, NUM_TYPES, Model
+from models.network import Network
 from suite import batches, registry, shards
 from suite.features import Features
 from suite.fitted import Fitted
@@ -134,9 +135,9 @@ def represent(
         # Of the events a model needs their histories alone; the rest would travel in vain.
         needed = replace(features, events=features.events.select("row"))
         vector = np.empty((len(rows), 0), np.float32)
-        for piece, found in zip(
-            pieces, shards.each(_vectors, pieces, model, state, needed), strict=True
-        ):
+        on_gpu = isinstance(built, Network)
+        released = shards.each(_vectors, pieces, model, state, needed, gpu=on_gpu)
+        for piece, found in zip(pieces, released, strict=True):
             if not vector.size:
                 vector = np.empty((len(rows), found.shape[1]), np.float32)
             vector[piece] = found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import ray
 
-from suite import registry
+from suite import accelerators, registry
 from suite.plan import Step
 from suite.progress import Display
 from suite.spec import Compute, Part
@@ -28,7 +29,7 @@ class Room:
         self._compute = compute
         self._since: dict[str, float] = {}
         self._looked_s = -LOOK_EVERY_S
-        self._nodes: list[dict[str, float]] = []
+        self._nodes: list[dict[str, Any]] = []
         self._dead: set[str] = set()
 
     def look(self) -> bool:
@@ -38,7 +39,7 @@ class Room:
             return False
         self._looked_s = now
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        self._nodes = [node["Resources"] for node in nodes if node["Alive"]]
+        self._nodes = [node for node in nodes if node["Alive"]]
         self._dead = {node["NodeID"] for node in nodes if not node["Alive"]}
         return True
 
@@ -71,7 +72,7 @@ class Room:
         now = time.monotonic()
         overdue: list[tuple[Any, str]] = []
         for ref, step in running.items():
-            lack = self._lack(step)
+            lack = self.lack(step)
             if lack is None:
                 self._since.pop(step.digest, None)
                 continue
@@ -83,21 +84,29 @@ class Room:
                 overdue.append((ref, f"no room for {self._compute.wait_s:.0f} s: {lack}"))
         return overdue
 
-    def _lack(self, step: Step) -> str | None:
-        """Say what is asked and what there is, where that is too little."""
+    def lack(self, step: Step) -> str | None:
+        """Say what a step asks for and what there is, where that is too little."""
         compute = self._compute
-        workers, needed = 1, {"CPU": 1.0}
+        workers, needed, labels = 1, {"CPU": 1.0}, {}
         if step.kind == "fit":
             workers, needed = compute.fewest_workers, {"CPU": compute.cpus_per_worker}
-            if compute.accelerator == "cuda" and _takes_gpus(step):
+            gpus = compute.accelerator == "cuda" and _takes_gpus(step)
+            if gpus:
                 needed["GPU"] = compute.gpu_share
-        for kind, each in needed.items():
-            counts = [node.get(kind, 0.0) for node in self._nodes]
-            if sum(int(count // each) for count in counts) < workers:
-                asked = f"{workers} of {each:g} {kind}" if workers > 1 else f"{each:g} {kind}"
-                found = ", ".join(f"{count:g}" for count in counts) or "none"
-                return f"it needs {asked}; {kind}s of the living hosts: {found}"
-        return None
+            if gpus or compute.most_workers > 1:
+                labels = compute.node_labels or accelerators.one_kind(compute.accelerator) or {}
+        hosts = [
+            node["Resources"] for node in self._nodes if labels.items() <= node["Labels"].items()
+        ]
+        there = [[host.get(kind, 0.0) for kind in needed] for host in hosts]
+        if sum(int(min(np.floor_divide(h, [*needed.values()]))) for h in there) >= workers:
+            return None
+        asked = " and ".join(f"{each:g} {kind}" for kind, each in needed.items())
+        found = ", ".join(" and ".join(f"{n:g}" for n in host) for host in there) or "none"
+        which = "".join(f" with {name}={value}" for name, value in labels.items())
+        count = f"{workers} of " if workers > 1 else ""
+        kinds = " and ".join(f"{kind}s" for kind in needed)
+        return f"it needs {count}{asked}; {kinds} of the living hosts{which}: {found}"
 
 
 def _takes_gpus(step: Step) -> bool:

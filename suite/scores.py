@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.base import Model
+from models.network import Network
 from suite import batches, shards
 from suite.features import Features
 
@@ -45,7 +46,7 @@ def score(model: Model, features: Features) -> pl.DataFrame:
     rows = np.concatenate([batches.rows(features, w) for w in ("validation", "test")])
     chunks = list(batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE))
     needed = replace(features, events=features.events.select("row"))
-    (logits,) = shards.each(_logits, [chunks], model, needed)
+    (logits,) = shards.each(_logits, [chunks], model, needed, gpu=isinstance(model, Network))
     events = features.events[np.concatenate(chunks)]
     names = features.label_names[: model.num_labels]
     return events.select(

@@ -17,16 +17,18 @@ GPU_SHARE = 0.25
 """Of a GPU for each task: four shards at once keep one busy while others move their inputs."""
 
 
-def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> Iterator[Any]:
+def each(
+    function: Callable[..., Any], shards: Sequence[Any], *shared: Any, gpu: bool
+) -> Iterator[Any]:
     """Call ``function(shard, *shared)`` for every shard; yield results in the order of the shards.
 
-    A result is let go of once the next one is asked for. On a cluster with GPUs a task holds a
-    share of one. Without, a single shard runs in this process, as all do where there is no
-    cluster: a task of its own would only move its inputs. A lost task is retried by Ray; since
-    shards are independent, their number changes no result.
+    A result is let go of once the next one is asked for. With ``gpu``, on a cluster that has some,
+    a task holds a share of one. Otherwise a single shard runs in this process, as all do where
+    there is no cluster: a task of its own would only move its inputs. A lost task is retried by
+    Ray; since shards are independent, their number changes no result.
     """
     found = ray.cluster_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
-    gpus = found.get("GPU", 0)
+    gpus = found.get("GPU", 0) if gpu else 0
     if not found or (len(shards) == 1 and not gpus):
         for shard in shards:
             yield function(shard, *shared)
@@ -39,8 +41,10 @@ def each(function: Callable[..., Any], shards: Sequence[Any], *shared: Any) -> I
 
 
 def on_gpu(model: Model) -> None:
-    """Move a network to the GPU that a task has, if any."""
-    if isinstance(model, Network) and torch.cuda.is_available():
+    """Move a network to the GPU that this task holds a share of, if any."""
+    # Ray does not hide the GPUs from a task that has asked for none.
+    granted = torch.cuda.is_available() and (not ray.is_initialized() or ray.get_gpu_ids())
+    if granted and isinstance(model, Network):
         full_float32()
         model.to("cuda")
 

@@ -6,9 +6,7 @@ that called it: a worker group costs 12-30 s to start on two cores, local mode 0
 
 from __future__ import annotations
 
-import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,17 +20,13 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from models.base import Estimator, Model
 from models.network import Network
-from suite import batches, checkpoint, registry, scores, shards
+from suite import accelerators, batches, checkpoint, registry, scores, shards
 from suite.features import Features
 from suite.fitted import Fitted
 from suite.loop import DivergedError, Worker, positive_weight, train
 from suite.pretrain import pretrain
 from suite.spec import Compute, Part, Training
 from tuning.storage import storage
-
-KIND = "ray.io/accelerator-type"
-"""Label by which Ray tells what GPU a node has."""
-
 
 CHECKPOINT, PRETRAINED, FINETUNED = "checkpoint.pt", "pretrained.pt", "finetuned.pt"
 """What a fit leaves in its scratch folder, so that it can go on."""
@@ -129,7 +123,7 @@ def _train(
     """Train on Ray and leave the best epoch's weights in the network; return the epochs."""
     config = {
         **config,
-        "accelerator": accelerator(compute),
+        "accelerator": accelerators.resolved(compute.accelerator),
         "threads": compute.cpus_per_worker,
         "compile": compute.compile,
         "scratch": scratch,
@@ -223,16 +217,6 @@ def _threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def accelerator(compute: Compute) -> str:
-    """Resolve ``auto``: the GPUs of the cluster, otherwise this machine's, otherwise the CPU."""
-    if compute.accelerator != "auto":
-        return compute.accelerator
-    for found, here in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
-        if here.is_available() or _one_kind(found):
-            return found
-    return "cpu"
-
-
 def train_loop_per_worker(config: dict[str, Any]) -> str | None:
     """Train one copy of a torch model; Ray Train calls this on every worker.
 
@@ -309,7 +293,7 @@ def _trainer(config: dict[str, Any], compute: Compute, scratch: str) -> TorchTra
             "use_gpu": cuda,
             "resources_per_worker": {"CPU": compute.cpus_per_worker}
             | ({"GPU": compute.gpu_share} if cuda else {}),
-            "label_selector": compute.node_labels or _one_kind(config["accelerator"]),
+            "label_selector": compute.node_labels or accelerators.one_kind(config["accelerator"]),
         }
     return TorchTrainer(
         train_loop_per_worker,  # type: ignore[arg-type]  # Train V2 hands its result back
@@ -321,30 +305,6 @@ def _trainer(config: dict[str, Any], compute: Compute, scratch: str) -> TorchTra
             name="train", failure_config=FailureConfig(max_failures=3), **storage(scratch)
         ),
     )
-
-
-def _one_kind(accelerator: str) -> dict[str, str] | None:
-    """Label of the cluster's most frequent GPU that the accelerator means, so that no run mixes.
-
-    The slowest worker sets the pace of a run, and Ray counts Apple's GPUs with all others.
-    """
-    wanted = {"cuda": False, "mps": True}
-    kinds = {k: n for k, n in _gpu_kinds().items() if _is_apple(k) is wanted.get(accelerator)}
-    return {KIND: max(kinds, key=kinds.__getitem__)} if kinds else None
-
-
-def _gpu_kinds() -> Counter[str]:
-    """Count the cluster's GPUs by the kind that Ray found."""
-    kinds: Counter[str] = Counter()
-    for node in ray.nodes() if ray.is_initialized() else []:  # type: ignore[no-untyped-call]
-        if node["Alive"] and KIND in node["Labels"]:
-            kinds[node["Labels"][KIND]] += int(node["Resources"].get("GPU", 0))
-    return kinds
-
-
-def _is_apple(kind: str) -> bool:
-    """Whether a kind of GPU is Apple's: M1, M2-Pro; a Tesla M60 is not."""
-    return re.fullmatch(r"M\d(-\w+)?|Apple-Silicon", kind) is not None
 
 
 def _check_precision(precision: str, accelerator: str) -> None:
@@ -361,7 +321,7 @@ def _check_precision(precision: str, accelerator: str) -> None:
 
 
 def _device(accelerator: str) -> str:
-    """Name this worker's device; Ray shows each CUDA worker its own GPU first."""
+    """Name this worker's device; which of the CUDA devices is its own, Ray Train knows."""
     return str(ray.train.torch.get_device()) if accelerator == "cuda" else accelerator
 
 

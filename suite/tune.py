@@ -24,6 +24,7 @@ from suite.fitted import Fitted
 from suite.plan import Step
 from suite.progress import Display
 from suite.registry import nearest
+from suite.room import Room
 from suite.spec import Compute, Suite, Training
 from suite.store import Store
 from suite.trial import TRAINING, Epochs, Objective, at, on_validation, subject
@@ -175,6 +176,10 @@ def tune(
             epochs = Epochs.remote()  # type: ignore[attr-defined]
             objective = Objective(subjected, store, epochs, lift, population)
             _prepare(plans[0].timed["fit"], store, compute, console)
+            room = Room(compute)
+            room.look()
+            if lack := room.lack(plans[0].timed["fit"]):
+                raise ValueError(f"no room for a trial: {lack}")
             trials = search(
                 wanted,
                 objective,
@@ -240,9 +245,12 @@ def _prepare(fit: Step, store: Store, compute: Compute, console: Console) -> Non
 
 
 def _room(compute: Compute) -> int:
-    """Trials that the cluster has CPUs for; one more would wait, and hold what others need."""
+    """Trials that the cluster has room for; one more would wait, and hold what others need."""
     there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(there.get("CPU", 1)) // (compute.most_workers * compute.cpus_per_worker))
+    room = int(there.get("CPU", 1)) // compute.most_cpus
+    if compute.accelerator == "cuda":
+        room = min(room, int(there.get("GPU", 0) // (compute.gpu_share * compute.most_workers)))
+    return max(1, room)
 
 
 def _best(trials: list[Trial], objectives: Mapping[str, str]) -> list[int]:

@@ -204,35 +204,6 @@ def test_other_numbers_of_workers_are_refused(given):
         Compute(workers=given)
 
 
-@pytest.mark.parametrize(
-    ("kinds", "resolved", "label"),
-    [
-        ({}, "cpu", None),
-        ({"A100": [4, 4], "T4": [4]}, "cuda", "A100"),
-        ({"A100": [1], "T4": [1, 1, 1]}, "cuda", "T4"),
-        ({"M2-Pro": [1, 1], "M1": [1]}, "mps", "M2-Pro"),
-        ({"M2-Pro": [1, 1, 1], "M60": [2]}, "cuda", "M60"),
-    ],
-)
-def test_all_workers_of_a_run_get_one_kind_of_gpu(monkeypatch, kinds, resolved, label):
-    nodes = [
-        {"Alive": True, "Labels": {train.KIND: kind}, "Resources": {"CPU": 8.0, "GPU": float(n)}}
-        for kind, numbers in kinds.items()
-        for n in numbers
-    ]
-    nodes += [
-        {"Alive": True, "Labels": {}, "Resources": {"CPU": 64.0}},
-        {"Alive": False, "Labels": {train.KIND: "H100"}, "Resources": {"GPU": 8.0}},
-    ]
-    monkeypatch.setattr(train.ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(train.ray, "nodes", lambda: nodes)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert train.accelerator(Compute()) == resolved
-    wanted = train._one_kind(resolved)
-    assert wanted == (label and {train.KIND: label})
-
-
 MORTAL = '''
 import os
 import signal
