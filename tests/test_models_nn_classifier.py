@@ -94,6 +94,16 @@ def test_an_ensemble_is_the_mean_of_its_members_and_each_learns_as_if_alone():
     np.testing.assert_allclose(both.score(batch), mean, atol=1e-6)
 
 
+def test_with_one_label_it_is_the_same_network_without_the_other_outputs():
+    batch = wide_batch()
+    whole, alone = adapted(batch), adapted(batch, labels="engaged")
+    assert (alone.num_labels, alone.score(batch).shape) == (1, (60, 1))
+    assert whole.num_parameters - alone.num_parameters == 2 * (6 + 1)
+    again = NnClassifier(**SMALL, labels="engaged")
+    again.load_state(alone.state())
+    np.testing.assert_array_equal(again.score(batch), alone.score(batch))
+
+
 @pytest.mark.parametrize("normalizer", ["log1p", "standardize", "min_max", "yeo_johnson"])
 def test_a_state_brings_the_sizes_of_its_data_along(normalizer):
     batch = wide_batch()
