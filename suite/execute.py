@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -81,12 +82,12 @@ class _Run:
         On a cluster with GPUs no more than it has CPUs: there a step waits for a GPU without
         holding a CPU, so that Ray would start all of them, each with its inputs in memory.
         """
-        room = cluster.num_cpus() if accelerators.num_gpus() else len(self.waiting)
+        most = max(1, cluster.num_cpus()) if accelerators.num_gpus() else math.inf
         pending = self.waiting.keys() | {step.digest for step in self.running.values()}
         for step in [
             s for s in self.waiting.values() if not pending & {i.digest for i in s.inputs}
         ]:
-            if len(self.running) >= max(room, 1):
+            if len(self.running) >= most:
                 return
             del self.waiting[step.digest]
             reasons = [self.failures[i.digest] for i in step.inputs if i.digest in self.failures]

@@ -8,7 +8,7 @@ import pytest
 import ray
 import torch
 
-from suite import accelerators, tune
+from suite import accelerators, execute, tune
 from suite.cluster import fitting
 from suite.plan import Step
 from suite.room import Room
@@ -121,6 +121,21 @@ def test_estimators_and_steps_besides_fits_need_no_gpu(hosts):
 def test_no_more_trials_run_than_there_are_gpus_for(monkeypatch, compute, trials):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 64.0, "GPU": 2.0})
     assert tune._room(Compute(**compute)) == trials
+
+
+@pytest.mark.parametrize(("gpus", "running"), [(0, 7), (1, 2)])
+def test_steps_start_as_they_are_ready_but_with_gpus_no_more_than_there_are_cpus(
+    hosts, monkeypatch, gpus, running
+):
+    hosts(host(2, gpus))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": float(gpus)})
+    steps = [Step("attack", str(n), {"n": n}, (), ()) for n in range(7)]
+    run = execute._Run(steps[:5], None, Compute(), None, None)
+    monkeypatch.setattr(run, "_task", lambda step: step.digest)
+    run.start()
+    run.waiting |= {step.digest: step for step in steps[5:]}
+    run.start()
+    assert len(run.running) == running
 
 
 WITH_A_GPU = """
