@@ -77,7 +77,7 @@ def test_a_fit_without_the_gpu_that_it_asks_for_says_so_and_ends(run):
         *("--set", "attacks=[cosine]", "--set", "compute.gpu_share=0.5"),
     )
     assert done.code == 1, done.err
-    lack = "it needs 0.5 GPU; GPUs of the living hosts: 0"
+    lack = "it needs 1 CPU and 0.5 GPU; CPUs and GPUs of the living hosts: 2 and 0"
     assert f"no room: {lack}; waiting up to 1 s for hosts to join" in done.err
     assert {row.model: row.reason for row in board.rows} == {
         "mlp": f"no room for 1 s: {lack}",
