@@ -81,6 +81,7 @@ class Soak:
             return steps or self.running.process.poll() is not None
 
         wait_until(some)
+        assert steps, self.running.said()
         with suppress(psutil.NoSuchProcess):
             self.rng.choice(steps).send_signal(signal.SIGKILL)
 
@@ -101,8 +102,8 @@ class Soak:
         """Deal the kills evenly over the steps that there are to finish."""
         ways = self.rng.choices([self.step, self.driver, self.host], [14, 3, 3], k=NUM_KILLS)
         for number, way in enumerate(ways):
-            # The last fifth is left for what the last kill sets back.
-            due = 4 * number * num_steps // (5 * NUM_KILLS)
+            # The other half is measures of milliseconds, which no kill would find at work.
+            due = number * num_steps // (2 * NUM_KILLS)
             wait_until(lambda due=due: len(finished(self.folder)) >= due, limit_s=900)
             assert self.running.process.poll() is None, self.running.said()
             way()
