@@ -44,11 +44,6 @@ def living() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
-def num_gpus() -> int:
-    """GPUs of all hosts of the cluster, Apple's too."""
-    return sum(int(node["Resources"].get("GPU", 0)) for node in living())
-
-
 def _kinds(accelerator: str) -> Counter[str]:
     """Count the cluster's GPUs that an accelerator means by kind; one without a name is CUDA's."""
     kinds: Counter[str] = Counter()

@@ -82,8 +82,17 @@ def fitting(compute: Compute) -> Compute:
 
 def num_cpus() -> int:
     """CPUs of all machines of the cluster that is connected."""
+    return int(_resources().get("CPU", 0))
+
+
+def num_gpus() -> int:
+    """GPUs of all machines of the cluster that is connected, Apple's too."""
+    return int(_resources().get("GPU", 0))
+
+
+def _resources() -> dict[str, float]:
     there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return int(there.get("CPU", 0))
+    return there
 
 
 def _knock(address: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from suite import accelerators, cluster, memory
+from suite import cluster, memory
 from suite import steps as known
 from suite.plan import Step
 from suite.progress import Display
@@ -82,7 +82,7 @@ class _Run:
         On a cluster with GPUs no more than it has CPUs: there a step waits for a GPU without
         holding a CPU, so that Ray would start all of them, each with its inputs in memory.
         """
-        most = max(1, cluster.num_cpus()) if accelerators.num_gpus() else math.inf
+        most = max(1, cluster.num_cpus()) if cluster.num_gpus() else math.inf
         pending = self.waiting.keys() | {step.digest for step in self.running.values()}
         for step in [
             s for s in self.waiting.values() if not pending & {i.digest for i in s.inputs}

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import ray
 from rich.console import Console
 
 from models.network import Network
 from suite import checkpoint, digest, pipeline, plan, registry, tracking
-from suite.cluster import connected, fitting
+from suite.cluster import connected, fitting, num_cpus, num_gpus
 from suite.execute import execute
 from suite.fitted import Fitted
 from suite.plan import Step
@@ -246,10 +245,9 @@ def _prepare(fit: Step, store: Store, compute: Compute, console: Console) -> Non
 
 def _room(compute: Compute) -> int:
     """Trials that the cluster has room for; one more would wait, and hold what others need."""
-    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    room = int(there.get("CPU", 1)) // compute.most_cpus
+    room = num_cpus() // compute.most_cpus
     if compute.accelerator == "cuda":
-        room = min(room, int(there.get("GPU", 0) // (compute.gpu_share * compute.most_workers)))
+        room = min(room, int(num_gpus() // (compute.gpu_share * compute.most_workers)))
     return max(1, room)
 
 

@@ -377,3 +377,16 @@ def test_a_killed_search_goes_on_with_the_same_command_and_repeats_no_finished_t
     assert all((len(trial["history"]) < 12) is (trial in stopped) for trial in trials)
     assert "trial 1: epoch" not in second.stderr
     assert not list(storage.glob("unfinished/*"))
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_search_for_which_no_host_has_room_says_so_in_one_line(latentprint, tmp_path):
+    suite = written(tmp_path, compute={"accelerator": "cuda"})
+    ended = latentprint("tune", suite, "--model", "mlp", "--storage", tmp_path / "runs")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1] == (
+        "latentprint: no room for a trial: it needs 1 CPU and 1 GPU; "
+        "CPUs and GPUs of the living hosts: 2 and 0"
+    )
