@@ -36,13 +36,13 @@ REFERENCES = Path(__file__).parent / "references"
 class Row(BaseModel):
     """One cell of a suite with everything that was measured.
 
-    A metric that does not exist is null: utility of a release without a model, an interval that
-    was not asked for, everything of a failed cell.
+    A metric that does not exist is null: utility of a release without a model or of defended
+    vectors, an interval that was not asked for, everything of a failed cell.
 
     Attributes
     ----------
     reason
-        Why the cell failed, in one line.
+        Why the cell failed; of a done one, which attack was chosen and why utility is null.
     auc, auc_low, auc_high, ap, f1, log_loss
         Utility on the test window, label ``engaged``; log loss in nats.
     top1, top5, top10, top20, mrr, mean_rank, median_rank

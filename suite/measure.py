@@ -25,8 +25,17 @@ from suite.results import Measures
 FPIRS = (0.001, 0.01, 0.1)
 
 
+DEFENDED = "utility is null: the model's scores do not pass through the defense"
+"""Why a defended row has none; that of the undefended model would make any defense look free."""
+
+
 def measure(
-    outcome: Outcome, fitted: Fitted | None = None, *, replicates: int, seed: int
+    outcome: Outcome,
+    fitted: Fitted | None = None,
+    *,
+    replicates: int,
+    seed: int,
+    defended: bool = False,
 ) -> Measures:
     """Compute every figure of a cell.
 
@@ -40,6 +49,9 @@ def measure(
         Of the bootstrap over users, the gallery fixed.
     seed
         Of the bootstrap.
+    defended
+        Whether a defense has changed the vectors. The scores are of the vectors before it, so
+        that AUC, AP, F1 and log loss are null, and the row says why.
 
     Returns
     -------
@@ -49,14 +61,11 @@ def measure(
     row, extra = _reidentification(outcome, replicates, seed), _open_set(outcome)
     extra |= {f"inversion/{name}": value for name, value in outcome.facts.items()}
     if fitted is not None:
-        validation, test = (_scores(fitted, window) for window in ("validation", "test"))
-        utility = asdict(metrics.utility(validation, test, fitted.positive_weight[0]))
-        extra["utility/rce"] = utility["rce"]
-        extra |= _by_label(fitted) | fitted.facts
+        extra |= fitted.facts
         extra["train/examples_per_s"] = fmean(e["examples_per_s"] for e in fitted.history)
-        keys = ("auc", "auc_low", "auc_high", "ap", "f1", "log_loss")
-        row |= {key: utility[key] for key in keys}
         row["num_parameters"] = fitted.num_parameters
+        utility, more = ({"reason": DEFENDED}, {}) if defended else _utility(fitted)
+        row, extra = row | utility, extra | more
     shown = {key: value for key, value in row.items() if key in Row.model_fields}
     return Measures(shown, extra, _users(outcome))
 
@@ -80,8 +89,9 @@ def best(*results: Outcome | Measures, candidates: list[str]) -> Measures:
     measures = [result for result in results if isinstance(result, Measures)]
     top1 = [reid.top_credit(_mated(outcome)[0], 1).mean() for outcome in outcomes]
     chosen = int(np.argmax(top1))
-    note = {"reason": f"strongest on validation: {candidates[chosen]}"}
-    return replace(measures[chosen], row=measures[chosen].row | note)
+    row = measures[chosen].row
+    reasons = [f"strongest on validation: {candidates[chosen]}", row.get("reason")]
+    return replace(measures[chosen], row=row | {"reason": "; ".join(filter(None, reasons))})
 
 
 def _mated(outcome: Outcome) -> tuple[Ranks, NDArray[np.int64]]:
@@ -97,6 +107,15 @@ def _users(outcome: Outcome) -> pl.DataFrame:
     risk = user_risk(*_mated(outcome))
     table = pl.DataFrame(asdict(risk)).rename({"user": "user_id"})
     return table.with_columns(decile=pl.Series(decile(risk.num_probes)))
+
+
+def _utility(fitted: Fitted) -> tuple[dict[str, Any], dict[str, float]]:
+    """Keys of the row, and what the tracker shows besides."""
+    validation, test = (_scores(fitted, window) for window in ("validation", "test"))
+    utility = asdict(metrics.utility(validation, test, fitted.positive_weight[0]))
+    keys = ("auc", "auc_low", "auc_high", "ap", "f1", "log_loss")
+    row = {key: utility[key] for key in keys}
+    return row, {"utility/rce": utility["rce"]} | _by_label(fitted)
 
 
 def _by_label(fitted: Fitted) -> dict[str, float]:

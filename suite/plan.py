@@ -16,6 +16,9 @@ from suite.spec import Cell, Part, Suite, label
 BEST = "best"
 """Stands in a suite's attacks for the one of them that is strongest on validation."""
 
+UNDEFENDED = "none"
+"""The defense that leaves the vectors as they are."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -225,7 +228,11 @@ def _measure(cell: Cell, suite: Suite, features: Step, attack: Step) -> Step:
     return Step(
         "measure",
         f"measure {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
-        {"replicates": suite.bootstrap, "seed": cell.seed},
+        {
+            "replicates": suite.bootstrap,
+            "seed": cell.seed,
+            "defended": cell.defense.name != UNDEFENDED,
+        },
         (attack, *fitted),
         ("suite.measure",),
     )

@@ -31,6 +31,11 @@ READING = (
     "in the same protocol; above 1 the model amplifies."
 )
 
+NO_UTILITY = (
+    "No AUC under a defense: the model's scores do not pass through it, and those of undefended "
+    "vectors would make any defense look free."
+)
+
 NAMES = ("model", "release", "defense", "attack")
 NUMBERS = ("lift", "x raw", "top-1", "AUC")
 SEEDS = ("seeds", "lift sd", "AUC sd")
@@ -183,9 +188,18 @@ def title(board: Leaderboard) -> str:
 
 
 def notes(board: Leaderboard) -> list[str]:
-    """Return how to read the columns, and the caveats of what is claimed."""
+    """Return how to read the columns, what is missing and why, and the caveats of claims."""
     claimed = claims(board.suite)
-    return [READING] + ([f"Claimed by {claimed.source}. {claimed.note}"] if claimed else [])
+    undetermined = any(
+        row.status == "done" and row.release == "model" and row.defense != "none"
+        for row in board.rows
+        if row.auc is None
+    )
+    return [
+        READING,
+        *([NO_UTILITY] if undetermined else []),
+        *([f"Claimed by {claimed.source}. {claimed.note}"] if claimed else []),
+    ]
 
 
 def csv(board: Leaderboard) -> str:

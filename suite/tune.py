@@ -79,6 +79,9 @@ def study(
     """
     if sorted(objectives) not in (["auc"], ["auc", "lift"]):
         raise ValueError(f"--objective: found {','.join(objectives)!r}, allowed: auc; auc,lift")
+    if "lift" in objectives and (defense := suite.defenses[0].name) != plan.UNDEFENDED:
+        msg = f"--objective auc,lift: found defense {defense}, allowed: none"
+        raise ValueError(f"{msg}; the AUC would be that of undefended vectors")
     space = _space(suite, model)
     mutable = [name for name in TRAINING_SPACE if name in space]
     if scheduler is None:

@@ -125,6 +125,22 @@ def test_a_release_that_is_no_models_has_no_utility():
     assert measures.extra == {}
 
 
+def test_a_defended_row_has_no_utility_and_says_why():
+    """The scores are those of undefended vectors: any defense would look free."""
+    undefended = measure(outcome(), fitted(), replicates=100, seed=0)
+    defended = measure(outcome(), fitted(), replicates=100, seed=0, defended=True)
+    utility = {"auc", "auc_low", "auc_high", "ap", "f1", "log_loss"}
+    assert undefended.row.keys() - defended.row.keys() == utility
+    assert "reason" not in undefended.row
+    assert defended.row["reason"].startswith("utility is null: ")
+    assert defended.row["lift"] == undefended.row["lift"]
+    assert defended.row["num_parameters"] == 7
+    assert not [key for key in defended.extra if key.startswith("utility/")]
+    chosen = best(outcome(), defended, candidates=["cosine"])
+    reason = f"strongest on validation: cosine; {defended.row['reason']}"
+    assert chosen.row["reason"] == reason
+
+
 def test_probes_of_unknown_users_are_no_misses():
     with_unknown = [*RANKS, (9, 4, 0), (9, 4, 0)]
     row = measure(outcome(with_unknown, best_score=0.5), replicates=100, seed=0).row

@@ -145,6 +145,17 @@ def test_a_cell_asked_for_twice_is_refused(keys, cell):
         plans(**keys)
 
 
+def test_only_under_a_defense_a_model_is_measured_without_its_scores(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from attacks.defenses.none import Undefended\nclass Own(Undefended):\n    pass\n"
+    )
+    own = f"{tmp_path}/own.py:Own"
+    found = plans(defenses=["none", own], attacks=["cosine", "best"])
+    measured = [(p.names["defense"], s) for p in found for s in p.last.chain()]
+    said = {(d, s.arguments["defended"]) for d, s in measured if s.kind == "measure"}
+    assert said == {("none", False), (own, True)}
+
+
 def test_an_edit_of_a_source_changes_what_it_decides(monkeypatch):
     before = plans()
     edited = digest.ROOT / "suite/measure.py"

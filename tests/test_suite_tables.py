@@ -109,6 +109,14 @@ def test_a_metric_that_does_not_exist_is_an_empty_cell():
     assert group.lines[0].cells(seeds=False)[-4:] == ["20.0 [15.0, 26.0]", "", "2.00 %", ""]
 
 
+def test_an_auc_that_a_defense_leaves_open_is_empty_and_explained():
+    defended = row(defense="noise", auc=None, auc_low=None, auc_high=None)
+    assert tables.NO_UTILITY in tables.notes(board(defended))
+    raw = row(release="raw", auc=None, auc_low=None, auc_high=None)
+    for other in (row(), raw, failed(defense="noise")):
+        assert tables.notes(board(other)) == [tables.READING]
+
+
 def test_a_group_says_what_its_lift_is_relative_to():
     (group,) = tables.groups([row(synthetic=True)])
     assert group.title == (

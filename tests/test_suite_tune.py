@@ -112,6 +112,13 @@ def test_a_suite_that_cannot_be_tuned_is_refused_in_one_line(changes, line):
         study(small(**changes))
 
 
+def test_an_undefended_auc_is_not_weighed_against_a_defended_lift():
+    line = r"^--objective auc,lift: found defense noise, allowed: none; the AUC would be that of"
+    with pytest.raises(ValueError, match=line):
+        study(small(defenses=["noise"]), objectives=["auc", "lift"])
+    assert study(small(defenses=["noise"])).objectives == {"auc": "max"}
+
+
 def test_a_model_without_a_space_needs_one_in_the_suite(tmp_path):
     (tmp_path / "own.py").write_text(
         "from models.logistic import Logistic\nclass Own(Logistic):\n    space = {}\n"
