@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
@@ -68,16 +69,23 @@ def sources() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
-def imported(path: Path) -> set[str]:
-    """Modules that a file imports at run time, with all that contain them."""
+def named(path: Path) -> set[str]:
+    """Modules that a file's import statements name, and names that may be modules."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports at run time, with all that contain them."""
     return {
-        ".".join(name.split(".")[: i + 1]) for name in found for i in range(name.count(".") + 1)
+        ".".join(name.split(".")[: i + 1])
+        for name in named(path)
+        for i in range(name.count(".") + 1)
     }
 
 
@@ -109,6 +117,16 @@ def test_the_layers_hold():
     command = [str(Path(sys.executable).with_name("lint-imports"))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_module_imports_itself_through_others():
+    names = {}
+    for path in sources():
+        place = path.relative_to(ROOT).with_suffix("")
+        names[".".join(place.parts).removesuffix(".__init__")] = path
+    # Imports inside functions and for type checkers count as well; a circle raises CycleError.
+    needs = {name: (named(path) & names.keys()) - {name} for name, path in names.items()}
+    assert len(list(TopologicalSorter(needs).static_order())) == len(names)
 
 
 @pytest.mark.parametrize("library", ONLY_IN)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from attacks.audit import AttackResult, Audit
+from attacks.audit.result import AttackResult, Audit
 
 SPLITS = {
     "time": "Split by time: the attacker holds the earlier half of each user's vectors.",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attacks.split import Split, first_appearance, is_missing, split
+from attacks.audit.split import Split, first_appearance, is_missing, split
 
 
 def roles(found: Split, num_vectors: int) -> str:

@@ -9,154 +9,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.audit.result import AttackDifference, AttackResult, Audit
+from attacks.audit.sentences import sentences
+from attacks.audit.split import Split, first_appearance, split
 from attacks.base import Attack
 from attacks.compare import holm, paired_difference
 from attacks.cosine import Cosine
 from attacks.euclidean import Euclidean
-from attacks.forecast import Forecast, curve, forecast
+from attacks.forecast import curve, forecast
 from attacks.means import user_means
 from attacks.metrics import identification, log2_rank, reciprocal_rank, top_credit
 from attacks.ranking import Ranks
-from attacks.risk import ActivityDecile, UserRisk, by_activity, user_risk
-from attacks.split import Split, first_appearance, split
+from attacks.risk import by_activity, user_risk
 from attacks.stats import rate_intervals
 
 Codes = NDArray[np.int64]
 Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class AttackResult:
-    """What one attack found.
-
-    Attributes
-    ----------
-    attack
-        Its name.
-    figures
-        Keys and units of the leaderboard: ``top1 top5 top10 top20 mrr mean_rank median_rank bits
-        lift chance num_gallery num_probes num_dropped num_users_always num_users_never
-        per_user_top1``, with ``_low`` and ``_high`` where there is an interval over users. Besides,
-        ``bits_low bits_high bits_chance num_users``, and of the probed users the
-        ``share_always`` and ``share_never`` identified, with intervals. None: a k above N.
-    curve
-        Exact top-1 in random galleries of fewer users: ``(num_gallery, top1)``.
-    forecasts
-        To the galleries asked for; None where fewer than 10 users are identified, or missed.
-    by_activity
-        Deciles of the users' number of vectors.
-    users
-        One row per probed user.
-    """
-
-    attack: str
-    figures: dict[str, float | int | None]
-    curve: tuple[tuple[int, float], ...]
-    forecasts: tuple[Forecast, ...] | None
-    by_activity: tuple[ActivityDecile, ...]
-    users: UserRisk
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """Name and figures: one row of a table."""
-        return {"attack": self.attack, **self.figures}
-
-
-@dataclass(frozen=True)
-class AttackDifference:
-    """Top-1 of one attack minus that of another on the same probes.
-
-    Attributes
-    ----------
-    p_holm
-        Corrected for all differences of the audit. For the rest see
-        `attacks.compare.Difference`.
-    """
-
-    attack: str
-    other: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What is known of some vectors.
-
-    Attributes
-    ----------
-    num_vectors, num_dimensions, num_users
-        As given.
-    split_by
-        What decided who holds which vectors; ``random`` makes every figure an upper reading.
-    num_dropped, num_users_dropped
-        Vectors without a role, and users without any; see `attacks.split.Split`.
-    num_users_constant
-        Users whose every vector is the same, of those with two or more.
-    num_users_repeated
-        Users with two or more vectors.
-    num_equal_classes, num_users_equal, largest_equal_class
-        Groups of gallery users whose vector is exactly the same, the users in them, and the
-        largest group (1: none). An attacker can only guess within a group.
-    attacks
-        One per attack, in the order asked for.
-    differences
-        Between all pairs of attacks on the same probes.
-    """
-
-    num_vectors: int
-    num_dimensions: int
-    num_users: int
-    split_by: Literal["role", "time", "random"]
-    num_dropped: int
-    num_users_dropped: int
-    num_users_constant: int
-    num_users_repeated: int
-    num_equal_classes: int
-    num_users_equal: int
-    largest_equal_class: int
-    attacks: tuple[AttackResult, ...]
-    differences: tuple[AttackDifference, ...]
-
-    @cached_property
-    def words(self) -> tuple[str, ...]:
-        """The findings in plain sentences."""
-        from attacks.words import sentences
-
-        return sentences(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the per-user tables, as plain data for JSON."""
-        plain = {
-            key: value for key, value in vars(self).items() if isinstance(value, int | float | str)
-        }
-        attacks = [
-            {
-                **result.row,
-                "curve": [{"num_gallery": n, "top1": rate} for n, rate in result.curve],
-                "forecasts": result.forecasts and [asdict(one) for one in result.forecasts],
-                "by_activity": [asdict(one) for one in result.by_activity],
-            }
-            for result in self.attacks
-        ]
-        differences = [asdict(one) for one in self.differences]
-        return {
-            **plain,
-            "words": list(self.words),
-            "attacks": attacks,
-            "differences": differences,
-        }
 
 
 def audit(  # noqa: PLR0913 - each column of the data is one
@@ -247,7 +122,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         )
         results.append(result)
         top1[name] = top_credit(ranks, 1), behind
-    return Audit(
+    found = Audit(
         num_vectors=len(vectors),
         num_dimensions=vectors.shape[1],
         num_users=len(activity),
@@ -255,6 +130,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         differences=_differences(top1, replicates=replicates, seed=seed),
         **_describe(cut, vectors, user, gallery),
     )
+    return replace(found, words=sentences(found))
 
 
 def _float32(vector: NDArray[Any], num_users: int) -> Vectors:
