@@ -11,20 +11,19 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import distributed, nn
 
 from models.base import Batch
 from models.network import Network, TensorBatch, tensors
 from suite import batches, checkpoint
 from suite.features import Features
+from suite.scores import mean_auc
 from suite.spec import Training
 from suite.staging import average_on_cpu
 
@@ -167,7 +166,7 @@ def positive_weight(features: Features, num_labels: int) -> NDArray[np.float32]:
 
 
 def validation_auc(network: Network, features: Features, worker: Worker) -> float:
-    """AUC of label 0 over trained users' validation events; the workers share the work."""
+    """``mean_auc`` over trained users' validation events; the workers share the work."""
     rows = batches.rows(features, "validation", trained=True)
     chunks = list(batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE))
     mine = [
@@ -182,14 +181,7 @@ def validation_auc(network: Network, features: Features, worker: Worker) -> floa
     labels, logits = features.labels[np.concatenate(chunks)], np.concatenate(dealt)
     if not np.isfinite(logits).all():
         raise DivergedError("training diverged: validation scores are NaN; lower learning_rate")
-    both = labels.min(axis=0) < labels.max(axis=0)
-    if not both[0]:
-        raise ValueError(
-            f"validation: label {features.label_names[0]} is always {labels[0, 0]:.0f} among the "
-            f"{len(labels)} events of trained users, both classes are needed to choose an epoch"
-        )
-    scored = np.flatnonzero(both[: logits.shape[1]])
-    return fmean(float(roc_auc_score(labels[:, k], logits[:, k])) for k in scored)
+    return mean_auc(labels, logits)
 
 
 def _parallel(network: Network, worker: Worker) -> nn.Module:

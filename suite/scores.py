@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from models.base import Model
 from models.network import Network
@@ -25,6 +28,36 @@ def logit(label: str) -> str:
 def labels(scores: pl.DataFrame) -> list[str]:
     """Labels that a table of scores is about, ``engaged`` first."""
     return [name for name in scores.columns if logit(name) in scores.columns]
+
+
+def mean_auc(label: NDArray[Any], logit: NDArray[np.floating]) -> float:
+    """AUC of each label with both classes, averaged: by it epochs and trials are chosen.
+
+    Parameters
+    ----------
+    label : (n, L)
+        What happened, 0 or 1, ``engaged`` first.
+    logit : (n, L')
+        Of the first L' labels.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        ``engaged`` is the same for all events.
+    """
+    both = label.min(axis=0) < label.max(axis=0)
+    if not both[0]:
+        raise ValueError(
+            f"validation: label engaged is always {int(label[0, 0])} among the {len(label)} events "
+            "of trained users, both classes are needed to choose by AUC"
+        )
+    scored = np.flatnonzero(both[: logit.shape[1]])
+    return fmean(float(roc_auc_score(label[:, k], logit[:, k])) for k in scored)
 
 
 def score(model: Model, features: Features) -> pl.DataFrame:

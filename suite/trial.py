@@ -12,11 +12,10 @@ from typing import Any
 import polars as pl
 import ray
 from pydantic import ValidationError
-from sklearn.metrics import roc_auc_score
 
 from attacks import metrics
 from attacks.ranking import Ranks
-from suite import checkpoint, plan, registry, train
+from suite import checkpoint, plan, registry, scores, train
 from suite.attack import Outcome
 from suite.execute import perform
 from suite.features import Features
@@ -154,7 +153,10 @@ class Objective:
     def __call__(
         self, trial_id: str, point: dict[str, Any], report: Report, resume: Path | None
     ) -> dict[str, float]:
-        """Return ``epoch``, ``auc`` and, if asked for, ``lift``; all on validation."""
+        """Return ``epoch``, ``auc`` and, if asked for, ``lift``; all on validation.
+
+        The AUC is the mean over the model's labels, while a fit runs and at its end.
+        """
         plans = plan.plans(at(self.suite, point))
         fit = plans[0].timed["fit"]
         if self.population is None:
@@ -275,10 +277,12 @@ def adopted(state: dict[str, Any], training: Training) -> dict[str, Any]:
 
 
 def validation_auc(fitted: Fitted, features: Features) -> float:
-    """AUC of the trained users' validation events, by which the best epoch is chosen too."""
+    """``mean_auc`` over trained users' validation events, by which the epoch is chosen too."""
     events = features.events.filter((pl.col("window") == "validation") & pl.col("trained"))
-    scores = fitted.scores.join(events, on="event_id", how="semi")
-    return float(roc_auc_score(scores["engaged"].to_numpy(), scores["logit"].to_numpy()))
+    found = fitted.scores.join(events, on="event_id", how="semi")
+    names = scores.labels(found)
+    logits = found.select(map(scores.logit, names)).to_numpy()
+    return scores.mean_auc(found.select(names).to_numpy(), logits)
 
 
 def lift(outcome: Outcome) -> float:

@@ -224,6 +224,9 @@ def _space(suite: Suite, model: str) -> dict[str, Any]:
     known = {*registry.schema(part).model_fields, *(TRAINING + k for k in Training.model_fields)}
     if unknown := [name for name in space if name not in known]:
         raise ValueError(f"space: {model} has no {unknown[0]!r}; {nearest(unknown[0], known)}")
+    if "labels" in space:
+        msg = f"space: found labels, which the AUC of {model} is the mean of, so that its points"
+        raise ValueError(f"{msg} do not compare; allowed: one value, with the model")
     return space
 
 

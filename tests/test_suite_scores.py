@@ -3,12 +3,13 @@
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, roc_auc_score
 
 from suite import scores, train
 from suite.features import features
 from suite.fitted import Fitted
 from suite.spec import Compute, Part, Training
+from suite.trial import validation_auc
 from tests.canonical import wide_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,6 +58,34 @@ def test_every_label_of_the_data_is_scored_for_every_validation_and_test_event(
     built = train.build(model, 9)
     built.load_state(again.state)
     assert built.num_parameters == fitted.num_parameters
+
+
+@pytest.mark.parametrize("model", [NN, GBDT], ids=lambda part: part.name)
+def test_a_trial_ends_with_the_auc_by_which_its_epochs_were_chosen(wide, tmp_path, model):
+    """Of several labels the mean, not that of ``engaged``, which can rank trials otherwise."""
+    fitted = fit(wide, tmp_path, model)
+    events = wide.events.filter(window="validation", trained=True)
+    scored = events.join(fitted.scores, on="event_id", validate="1:1", maintain_order="left")
+    by_label = [
+        roc_auc_score(scored[label], scored[logit])
+        for label, logit in (("engaged", "logit"), ("like", "logit_like"))
+    ]
+    assert abs(by_label[0] - by_label[1]) > 1e-3
+    found = validation_auc(fitted, wide)
+    assert found == pytest.approx(sum(by_label) / 2, abs=1e-12)
+    running = [row["validation_auc"] for row in fitted.history if "validation_auc" in row]
+    assert bool(running) == (model == NN)
+    assert not running or found == pytest.approx(max(running), abs=1e-6)
+
+
+def test_an_auc_of_labels_leaves_out_those_of_one_class():
+    label = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, 0]])
+    logit = np.array([[0.1, 5, 1], [0.2, 6, 2], [0.3, 7, 2], [0.4, 8, 2]])
+    # By pairs: engaged 3 of 4 in order; the second never varies; the third 2 of 4 and two ties.
+    assert scores.mean_auc(label, logit) == (3 / 4 + 3 / 4) / 2
+    assert scores.mean_auc(label, logit[:, :1]) == 3 / 4
+    with pytest.raises(ValueError, match=r"^validation: label engaged is always 1 among the 4 ev"):
+        scores.mean_auc(label[:, [1]], logit[:, :1])
 
 
 @pytest.mark.parametrize("model", [NN, GBDT], ids=lambda part: part.name)

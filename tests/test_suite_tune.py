@@ -96,6 +96,7 @@ def test_what_cannot_be_searched_is_refused_in_one_line(model, changes, line):
     [
         ({"space": {"with": ["int", 1, 2]}}, r"^space: mlp has no 'with'; did you mean 'width'"),
         ({"space": {"training.epoch": ["int", 1, 2]}}, r"did you mean 'training.epochs'"),
+        ({"space": {"labels": ["choice", "all", "engaged"]}}, r"^space: mlp has no 'labels'"),
         ({"space": {"width": ["integer", 1, 2]}}, r"^space: width: found 'integer', allowed"),
         (
             {"space": {"training.learning_rate": ["choice", -1.0]}},
@@ -110,6 +111,12 @@ def test_what_cannot_be_searched_is_refused_in_one_line(model, changes, line):
 def test_a_suite_that_cannot_be_tuned_is_refused_in_one_line(changes, line):
     with pytest.raises(ValueError, match=line):
         study(small(**changes))
+
+
+def test_the_labels_that_the_auc_is_the_mean_of_are_not_searched():
+    space = {"labels": ["choice", "all", "engaged"]}
+    with pytest.raises(ValueError, match=r"^space: found labels, which the AUC of nn_classifier"):
+        study(small(space=space), "nn_classifier")
 
 
 def test_an_undefended_auc_is_not_weighed_against_a_defended_lift():
