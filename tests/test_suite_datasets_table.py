@@ -7,6 +7,7 @@ import pytest
 from suite.datasets.base import WINDOWS
 from suite.datasets.check import check
 from suite.datasets.describe import describe
+from suite.datasets.identifiers import canonical_ids
 from suite.datasets.table import Table
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -49,6 +50,10 @@ def table(tmp_path, rows=None, name="visits.csv", **parameters):
     return Table(events=str(path), **DAYS | columns | {"history_days": 3} | parameters)
 
 
+def ids(*native):
+    return canonical_ids(pl.Series(native)).to_list()
+
+
 def message(part):
     with pytest.raises(ValueError, match=r".") as error:
         check(part.tables())
@@ -65,22 +70,25 @@ def test_columns_of_any_name_and_type_become_the_canonical_tables(tmp_path):
         time_zone="Europe/Berlin",
     )
     tables = check(part.tables())
+    amir, zoe = ids("amir", "zoe")
     events = tables.events.collect()
-    history = tables.histories.collect().row(0, named=True)
+    history = tables.histories.filter(pl.col("user_id") == amir).collect().row(0, named=True)
 
-    # amir is user 0 and zoe user 1; visit 12 of each is the first of 4 March.
-    assert events.drop("event_id").row(0, named=True) == {
-        "user_id": 0,
-        "item_id": 0,
+    # Visit 12 of each is the first of 4 March.
+    assert set(events["user_id"]) == {amir, zoe}
+    of_amir = events.filter(pl.col("user_id") == amir)
+    assert of_amir.drop("event_id").row(0, named=True) == {
+        "user_id": amir,
+        "item_id": ids("page-0")[0],
         "time": datetime(2024, 3, 4, tzinfo=BERLIN),
         "window": "train",
-        "session_id": sorted(visits()["visit"].unique()).index("amir/3"),
+        "session_id": ids("amir/3")[0],
         "device": 1,
         "engaged": True,
     }
     assert events["window"].value_counts().sort("window")["count"].to_list() == [16, 16, 16]
     assert history["window"] == "train"
-    assert history["item_id"] == [0, 1, 2] * 4
+    assert history["item_id"] == ids("page-0", "page-1", "page-2") * 4
     assert history["channel_1"][:6] == [0, 10, 20, 30, 40, 0]
     assert history["channel_2"][:3] == [0, 1, 2]
 
@@ -152,10 +160,10 @@ def test_an_item_table_describes_the_items_that_occur(tmp_path):
     ).write_csv(tmp_path / "pages.csv")
     columns = {"item_id": "page", "category": "section", "title": "headline", "published": "out"}
     part = table(tmp_path, items=str(tmp_path / "pages.csv"), item_columns=columns)
-    items = check(part.tables()).items.collect()
+    items = check(part.tables()).items.sort("title").collect()
 
     assert [path.name for path in part.files()] == ["visits.csv", "pages.csv"]
-    assert items["item_id"].to_list() == [0, 2]
+    assert items["item_id"].to_list() == ids("page-0", "page-2")
     assert items["category"].to_list() == ["news", "sport"]
     assert items["title_length"].to_list() == [10, 4]
     assert items["title"].to_list() == ["a headline", "four"]
@@ -168,7 +176,7 @@ def test_without_a_map_the_canonical_names_of_an_item_table_are_used(tmp_path):
     items = check(table(tmp_path, items=str(tmp_path / "pages.parquet")).tables()).items.collect()
 
     assert items.select("item_id", "premium", "body_length", "category").rows() == [
-        (0, True, 12, None)
+        (ids("page-0")[0], True, 12, None)
     ]
 
 
@@ -233,12 +241,22 @@ def test_a_device_out_of_range_is_refused(tmp_path):
     )
 
 
-def test_item_ids_of_another_type_are_refused(tmp_path):
+def test_an_item_table_of_other_items_is_refused(tmp_path):
     pl.DataFrame({"item_id": [1, 2]}).write_csv(tmp_path / "pages.csv")
 
     assert message(table(tmp_path, items=str(tmp_path / "pages.csv"))).endswith(
-        "item_id is Int64, must be String like page of " + str(tmp_path / "visits.csv")
+        "pages.csv: item_id holds none of the 3 items that are in page of "
+        f"{tmp_path / 'visits.csv'}, at least one is needed"
     )
+
+
+def test_numbers_and_their_text_are_the_same_items(tmp_path):
+    rows = visits().with_columns(page=pl.col("page").str.slice(5).cast(pl.Int64))
+    pages = pl.DataFrame({"item_id": ["0", "2"], "category": ["news", "sport"]})
+    pages.write_parquet(tmp_path / "pages.parquet")
+    part = table(tmp_path, rows, items=str(tmp_path / "pages.parquet"))
+
+    assert check(part.tables()).items.collect()["item_id"].to_list() == [0, 2]
 
 
 def test_an_unknown_canonical_column_is_refused(tmp_path):

@@ -31,7 +31,11 @@ EVENTS = pl.Schema(
         "engaged": pl.Boolean(),
     }
 )
-"""Columns of ``events``; any further Boolean column is one more label."""
+"""Columns of ``events``; any further Boolean column is one more label.
+
+Ids of users, items and sessions are the native ones, where they are no numbers as
+``suite.datasets.identifiers`` gives them: whatever is dealt by user (who is held out, the halves
+of ``static`` and ``disjoint``) is keyed by them and thus alike in every adapter."""
 
 HISTORIES = pl.Schema(
     {

@@ -72,12 +72,16 @@ def cut(
     Returns
     -------
     Tables
-        Event ids are row numbers of the log without its exact duplicates, sorted by
-        time, user, item and then every other column, whatever the order in the file.
+        Event ids are row numbers of the log without its exact duplicates, sorted by time, user,
+        item and then every other column, further labels last, whatever the order in the file.
     """
     if history_days < 1:
         raise ValueError(f"history_days: found {history_days}, must be at least 1")
-    rest = sorted(set(log.columns) - {"time", "user_id", "item_id"})
+    # Labels that not every adapter knows come last, so that all number the same events alike.
+    rest = sorted(
+        set(log.columns) - {"time", "user_id", "item_id"},
+        key=lambda name: (name not in EVENTS and name not in CHANNELS, name),
+    )
     unique = log.unique().sort("time", "user_id", "item_id", *rest)
     numbered = unique.with_row_index("event_id").with_columns(pl.col("event_id").cast(pl.Int64))
     earliest = bounds["train"] - timedelta(days=history_days)

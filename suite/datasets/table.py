@@ -11,6 +11,7 @@ from typing import Literal
 import polars as pl
 
 from suite.datasets.base import ITEMS, Dataset, Tables
+from suite.datasets.identifiers import canonical_ids
 from suite.datasets.log import cut, window_starts
 
 
@@ -18,7 +19,8 @@ from suite.datasets.log import cut, window_starts
 class Table(Dataset):
     """Your own events, one row each; histories are a user's earlier events.
 
-    Ids of users, items and sessions may be of any type; they become row numbers in sorted order.
+    Ids of users, items and sessions may be of any type; their text decides, so that 7 and "7" are
+    one user, and who is held out is the same in any file that holds the same ids.
     A time is a date-time (without a zone: local), a number (name its ``time_unit``) or text
     (``time_format`` as of chrono's strftime; without it ISO 8601).
 
@@ -97,10 +99,10 @@ class Table(Dataset):
         log = _select(
             self.events,
             native,
-            user_id=_row_number(self.user),
-            item_id=_row_number(self.item),
+            user_id=_ids(native, self.user),
+            item_id=_ids(native, self.item),
             time=self._utc(self.events, native, self.time),
-            session_id=_row_number(self.session) if self.session else pl.lit(None, pl.Int64),
+            session_id=_ids(native, self.session) if self.session else pl.lit(None, pl.Int64),
             device=pl.col(self.device).cast(pl.Int8) if self.device else pl.lit(None, pl.Int8),
             channel_1=_number(first).cast(pl.Float32),
             channel_2=_number(second).cast(pl.Float32),
@@ -108,22 +110,16 @@ class Table(Dataset):
         )
         if not log["device"].drop_nulls().is_between(0, 3).all():
             raise ValueError(f"{self.events}: {self.device} is out of range, allowed are 0 to 3")
-        ids = native.select(native_id=self.item, canonical_id=_row_number(self.item)).unique()
-        return cut(log, self._items(ids).lazy(), bounds, self.history_days)
+        occurring = log.select(pl.col("item_id").unique().sort())
+        return cut(log, self._items(occurring).lazy(), bounds, self.history_days)
 
-    def _items(self, ids: pl.DataFrame) -> pl.DataFrame:
-        """Canonical items of the events, given their native and canonical ids."""
+    def _items(self, occurring: pl.DataFrame) -> pl.DataFrame:
+        """Canonical items of the events, given the ids that occur there."""
         missing = {name: pl.lit(None, dtype) for name, dtype in ITEMS.items() if name != "item_id"}
         if self.items is None:
-            return ids.select(item_id="canonical_id", **missing).sort("item_id")
+            return occurring.with_columns(**missing)
         names = _item_columns(self.items, self.item_columns)
         native = _read(self.items, list(names.values()))
-        found, wanted = native.schema[names["item_id"]], ids.schema["native_id"]
-        if found != wanted:
-            raise ValueError(
-                f"{self.items}: {names['item_id']} is {found}, "
-                f"must be {wanted} like {self.item} of {self.events}"
-            )
         lengths = {
             f"{text}_length": pl.col(names[text]).str.len_chars().cast(pl.Int64)
             for text in ("title", "body")
@@ -136,13 +132,15 @@ class Table(Dataset):
             for name, column in names.items()
             if name != "item_id"
         }
-        columns = missing | lengths | given
-        return (
-            _select(self.items, native, native_id=pl.col(names["item_id"]), **columns)
-            .join(ids, on="native_id")
-            .select(pl.col("canonical_id").alias("item_id"), *columns)
-            .sort("item_id")
-        )
+        columns = {"item_id": _ids(native, names["item_id"])} | missing | lengths | given
+        found = _select(self.items, native, **columns).sort("item_id")
+        items = found.join(occurring, on="item_id", how="semi", maintain_order="left")
+        if items.is_empty():
+            raise ValueError(
+                f"{self.items}: {names['item_id']} holds none of the {occurring.height} items "
+                f"that are in {self.item} of {self.events}, at least one is needed"
+            )
+        return items
 
     def _utc(self, path: str, table: pl.DataFrame, column: str) -> pl.Expr:
         dtype, values = table.schema[column], pl.col(column)
@@ -176,9 +174,8 @@ class Table(Dataset):
         return pl.col(self.label).cast(pl.Boolean)
 
 
-def _row_number(column: str) -> pl.Expr:
-    """Row of each value among the sorted distinct ones."""
-    return pl.col(column).rank("dense").cast(pl.Int64) - 1
+def _ids(table: pl.DataFrame, column: str) -> pl.Expr:
+    return pl.lit(canonical_ids(table[column]))
 
 
 def _number(column: str | None) -> pl.Expr:

@@ -1,0 +1,74 @@
+"""Native ids of any type as the 64-bit ids of the canonical tables, the same in every adapter.
+
+Who is held out, on which side of a coin a user falls and how a user's events are permuted all
+follow from the canonical id: it must not depend on who else is in the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import polars as pl
+
+_DECIMAL = r"^(?:0|-?[1-9][0-9]{0,18})$"
+
+
+def canonical_ids(native: pl.Series) -> pl.Series:
+    """Give native ids numbers that follow from their text alone.
+
+    A whole number, written or typed (7, "7", 7.0), is its own canonical id. Any other text
+    ("07", "u7", a number beyond 64 bits) is hashed: the first 64 bits of its BLAKE2b digest as a
+    signed integer.
+
+    Parameters
+    ----------
+    native
+        Ids of any type that has a text; null stays null.
+
+    Returns
+    -------
+    Series
+        Int64, same name and length.
+
+    Raises
+    ------
+    ValueError
+        One line, if two ids get the same number: by chance once in 40 million logs of a million
+        ids each.
+
+    References
+    ----------
+    Saarinen and Aumasson, "The BLAKE2 Cryptographic Hash", RFC 7693, 2015.
+    """
+    if native.dtype.is_integer() and native.dtype not in (pl.UInt64, pl.Int128):
+        return native.cast(pl.Int64)
+    text = _text(native)
+    distinct = text.drop_nulls().unique()
+    number = pl.when(distinct.str.contains(_DECIMAL)).then(distinct).cast(pl.Int64, strict=False)
+    known = pl.select(text=distinct, id=number)
+    hashed = known["text"].filter(known["id"].is_null())
+    others = pl.DataFrame({"text": hashed, "id": pl.Series(map(_hash, hashed), dtype=pl.Int64)})
+    known = pl.concat([known.drop_nulls(), others])
+    twice = known.filter(pl.col("id").is_duplicated()).sort("id", "text")["text"]
+    if len(twice):
+        raise ValueError(
+            f"{native.name}: ids {twice[0]!r} and {twice[1]!r} get the same 64-bit number; "
+            "rename one of them"
+        )
+    rows = pl.DataFrame({"text": text})
+    return rows.join(known, on="text", how="left", maintain_order="left")["id"].alias(native.name)
+
+
+def _text(native: pl.Series) -> pl.Series:
+    """Spell the ids; whole numbers that a missing value has turned into floats without a point."""
+    spelled = native.cast(pl.String)
+    if not native.dtype.is_float():
+        return spelled
+    whole = (native == native.floor()) & (native.abs() < 2.0**53)
+    integers = native.cast(pl.Int64, strict=False).cast(pl.String)
+    return integers.zip_with(whole.fill_null(value=False), spelled)
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
