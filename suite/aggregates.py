@@ -15,6 +15,8 @@ from datetime import datetime
 
 import polars as pl
 
+from suite.datasets.windows import start_of
+
 CHANNELS = ("channel_1", "channel_2")
 
 NUM_STEPS = 50
@@ -57,7 +59,7 @@ def aggregates(
     items
         Canonical items; an item that is missing has an unknown category.
     starts
-        Start of each window (UTC).
+        Start of each window (UTC), of histories without their own.
     time_zone
         IANA name of the users' zone.
     """
@@ -73,7 +75,7 @@ def aggregates(
         "row",
         pl.col("time").list.len().log1p().alias("log_length"),
         (pl.col("item_id").list.n_unique() / pl.col("item_id").list.len()).alias("distinct_share"),
-        _hours_since_last(starts).log1p().alias("log_hours_since_last"),
+        _hours_since_last(start_of(histories, starts)).log1p().alias("log_hours_since_last"),
         *(_momentum(channel).alias(f"{channel}_momentum") for channel in CHANNELS),
     )
     return (
@@ -129,8 +131,7 @@ def _momentum(channel: str) -> pl.Expr:
     return pl.when(mean != 0).then((steps.tail(5).list.mean() / mean).clip(0.1, 10)).fill_null(1)
 
 
-def _hours_since_last(starts: Mapping[str, datetime]) -> pl.Expr:
-    start = pl.col("window").replace_strict(starts, return_dtype=pl.Datetime("us", "UTC"))
+def _hours_since_last(start: pl.Expr) -> pl.Expr:
     return (start - pl.col("time").list.last()).dt.total_microseconds() / 3.6e9
 
 

@@ -19,6 +19,8 @@ MIN_CLICKS = 5
 
 Side = Literal["gallery", "probe"]
 
+_KEYS = ("row", "user_id", "window")
+
 
 def prepare(*, dataset: Part, holdout_users: float) -> Features:
     """Read, check and transform a dataset.
@@ -92,7 +94,7 @@ def half(features: Features, *, dataset: Part, side: Side) -> Features:
     histories = (
         clicks.filter(pl.col("in_gallery") == (side == "gallery"))
         .join(enough, on="row", how="semi")
-        .group_by("row", "user_id", "window", maintain_order=True)
+        .group_by(*_KEYS, *{"start"}.intersection(clicks.columns), maintain_order=True)
         .agg("time", "item_id", "channel_1", "channel_2")
         .sort("row")
     )

@@ -47,7 +47,8 @@ HISTORIES = pl.Schema(
         "channel_2": pl.List(pl.Float32()),  # percent; elements nullable
     }
 )
-"""One row per user and window; the four lists are equally long and in time order."""
+"""One row per user and window; the four lists are equally long and in time order. A further
+column ``start`` (UTC), where there is one, is the user's own start of the window."""
 
 ITEMS = pl.Schema(
     {
@@ -101,7 +102,8 @@ class Tables:
     events, histories, items
         Lazy tables with the columns above.
     starts
-        Start of each window (UTC); every history of a window ends before it.
+        Start of each window (UTC), the first one where users have their own; every history of a
+        window ends before it.
     dropped
         Rows left out, by reason.
     filled

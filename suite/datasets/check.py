@@ -7,7 +7,8 @@ from typing import get_args
 
 import polars as pl
 
-from suite.datasets.base import EVENTS, HISTORIES, ITEMS, WINDOWS, Group, Tables
+from suite.datasets.base import EVENTS, HISTORIES, ITEMS, UTC, WINDOWS, Group, Tables
+from suite.datasets.windows import start_of
 
 MIN_EVENTS = 4
 """Labelled events that a user needs in train and in test to take part in the protocols."""
@@ -34,7 +35,8 @@ def check(tables: Tables) -> Tables:
         One line: the table and column, what was found, what is allowed.
     """
     _check_columns("events", tables.events, EVENTS)
-    _check_columns("histories", tables.histories, HISTORIES)
+    own = {"start": UTC} if "start" in tables.histories.collect_schema() else {}
+    _check_columns("histories", tables.histories, pl.Schema({**HISTORIES, **own}))
     _check_columns("items", tables.items, ITEMS)
     _check_starts(tables)
     _check_items(tables.items)
@@ -185,12 +187,12 @@ def _check_events(events: pl.DataFrame, tables: Tables) -> None:
     if events["event_id"].n_unique() < events.height:
         first = events.filter(pl.col("event_id").is_duplicated())["event_id"][0]
         raise ValueError(f"events.event_id: {first} occurs more than once, ids must be unique")
-    early = events.filter(pl.col("time") < _start(tables))
+    early = _started(events, tables).filter(pl.col("time") < pl.col("start"))
     if not early.is_empty():
-        event_id, window, time = early.select("event_id", "window", "time").row(0)
+        event_id, window, time, start = early.select("event_id", "window", "time", "start").row(0)
         raise ValueError(
             f"events.time: event {event_id} of window {window!r} is at {time}, "
-            f"must not be before the window's start {tables.starts[window]}"
+            f"must not be before the window's start {start}"
         )
 
 
@@ -200,21 +202,26 @@ def _check_windows(name: str, windows: pl.Series) -> None:
         raise ValueError(f"{name}.window: found {unknown}, allowed are {list(WINDOWS)}")
 
 
-def _start(tables: Tables) -> pl.Expr:
-    starts = pl.Series(list(tables.starts.values()), dtype=pl.Datetime("us", "UTC"))
-    return pl.col("window").replace_strict(list(tables.starts), starts, return_dtype=starts.dtype)
+def _started(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Add the start of each event's window; null where it is the user's own and not known."""
+    if "start" not in tables.histories.collect_schema():
+        return events.with_columns(start=start_of(events.lazy(), tables.starts))
+    own = tables.histories.select("user_id", "window", "start").collect(engine="streaming")
+    return events.join(own, on=["user_id", "window"], how="left", maintain_order="left")
 
 
 def _check_histories(tables: Tables) -> None:
-    keys = tables.histories.select("user_id", "window").collect(engine="streaming")
+    named = {"user_id", "window", "start"}.intersection(tables.histories.collect_schema())
+    keys = tables.histories.select(sorted(named)).collect(engine="streaming")
     if keys.is_empty():
         raise ValueError("histories: empty, at least one row is needed")
     for column in keys.columns:
         if nulls := keys[column].null_count():
             raise ValueError(f"histories.{column}: {nulls} nulls, none are allowed")
     _check_windows("histories", keys["window"])
-    if keys.is_duplicated().any():
-        user_id, window = keys.filter(keys.is_duplicated()).row(0)
+    twice = keys.select("user_id", "window").is_duplicated()
+    if twice.any():
+        user_id, window = keys.filter(twice).select("user_id", "window").row(0)
         raise ValueError(
             f"histories: user {user_id} has more than one row in window {window!r}, "
             "one per user and window is allowed"
@@ -241,15 +248,16 @@ def _check_lists(tables: Tables) -> None:
         ),
         "time is not in ascending order": time.list.diff().list.min() < pl.duration(),
         "time reaches the start of its window, must end before it": (
-            time.list.max() >= _start(tables)
+            time.list.max() >= pl.col("start")
         ),
     }
     rows = (
-        tables.histories.with_columns(
+        tables.histories.with_columns(start=start_of(tables.histories, tables.starts))
+        .with_columns(
             expression.fill_null(value=False).alias(fault) for fault, expression in faults.items()
         )
         .select(
-            pl.struct("user_id", "window").filter(pl.col(fault)).first().alias(fault)
+            pl.struct("user_id", "window", "start").filter(pl.col(fault)).first().alias(fault)
             for fault in faults
         )
         .collect(engine="streaming")
@@ -259,7 +267,7 @@ def _check_lists(tables: Tables) -> None:
         if row is not None:
             raise ValueError(
                 f"histories: user {row['user_id']}, window {row['window']!r}: {fault}"
-                + (f" ({tables.starts[row['window']]})" if "start" in fault else "")
+                + (f" ({row['start']})" if "start" in fault else "")
             )
 
 

@@ -24,7 +24,9 @@ class Description:
     history_length
         Median over users and windows.
     windows
-        By window: ``start``, ``events``, ``users``, and the share of positives of each label.
+        By window: ``start``, ``events``, ``users``, and the share of positives of each label;
+        where users have their own windows, ``start`` and ``last_start`` are the first and the
+        last of their starts.
     linkable_users
         Users with at least 4 events in train and in test: those that the protocols use.
     dropped, filled
@@ -52,7 +54,7 @@ def describe(tables: Tables) -> Description:
     for window in WINDOWS:
         rows = events.filter(pl.col("window") == window)
         windows[window] = {
-            "start": tables.starts[window].isoformat(),
+            **_starts(tables, window),
             "events": rows.height,
             "users": rows["user_id"].n_unique(),
             **rows.select(pl.col(labels).mean()).row(0, named=True),
@@ -68,3 +70,12 @@ def describe(tables: Tables) -> Description:
         dropped=dict(tables.dropped),
         filled=dict(tables.filled),
     )
+
+
+def _starts(tables: Tables, window: str) -> dict[str, str]:
+    if "start" not in tables.histories.collect_schema():
+        return {"start": tables.starts[window].isoformat()}
+    start = pl.col("start")
+    own = tables.histories.filter(pl.col("window") == window)
+    first, last = own.select(first=start.min(), last=start.max()).collect().row(0)
+    return {"start": first.isoformat(), "last_start": last.isoformat()}

@@ -75,7 +75,28 @@ def cut(
         Event ids are row numbers of the log without its exact duplicates, sorted by time, user,
         item and then every other column, further labels last, whatever the order in the file.
     """
-    if history_days < 1:
+    unique, dropped = numbered(log, history_days)
+    earliest = bounds["train"] - timedelta(days=history_days)
+    used = unique.filter(pl.col("time").is_between(earliest, bounds["end"], closed="left"))
+    starts = {window: bounds[window] for window in WINDOWS}
+    return Tables(
+        events=in_windows(used.lazy(), starts),
+        histories=earlier_events(used.lazy(), starts, history_days),
+        items=items,
+        starts=starts,
+        dropped=dropped | {"outside windows and histories": unique.height - used.height},
+    )
+
+
+def numbered(log: pl.DataFrame, history_days: int | None) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Give the events their ids, without exact duplicates; say how many of those there were.
+
+    Raises
+    ------
+    ValueError
+        If ``history_days`` is less than 1.
+    """
+    if history_days is not None and history_days < 1:
         raise ValueError(f"history_days: found {history_days}, must be at least 1")
     # Labels that not every adapter knows come last, so that all number the same events alike.
     rest = sorted(
@@ -83,20 +104,8 @@ def cut(
         key=lambda name: (name not in EVENTS and name not in CHANNELS, name),
     )
     unique = log.unique().sort("time", "user_id", "item_id", *rest)
-    numbered = unique.with_row_index("event_id").with_columns(pl.col("event_id").cast(pl.Int64))
-    earliest = bounds["train"] - timedelta(days=history_days)
-    used = numbered.filter(pl.col("time").is_between(earliest, bounds["end"], closed="left"))
-    starts = {window: bounds[window] for window in WINDOWS}
-    return Tables(
-        events=in_windows(used.lazy(), starts),
-        histories=earlier_events(used.lazy(), starts, history_days),
-        items=items,
-        starts=starts,
-        dropped={
-            "duplicate row": log.height - unique.height,
-            "outside windows and histories": numbered.height - used.height,
-        },
-    )
+    events = unique.with_row_index("event_id").with_columns(pl.col("event_id").cast(pl.Int64))
+    return events, {"duplicate row": log.height - unique.height}
 
 
 def in_windows(log: pl.LazyFrame, starts: Mapping[str, datetime]) -> pl.LazyFrame:

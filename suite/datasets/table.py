@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
 from suite.datasets.base import ITEMS, Dataset, Tables
 from suite.datasets.identifiers import canonical_ids
-from suite.datasets.log import cut, window_starts
+from suite.datasets.log import cut, window_starts, zone
+from suite.datasets.windows import cut_by_share, shares
+
+_DATES = ("train", "validation", "test", "end")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,11 @@ class Table(Dataset):
         First local day of each window.
     end
         The day after the last one of test.
+    windows
+        In place of the four dates ``{share: [0.4, 0.3, 0.1, 0.2]}``, also written
+        ``share, 0.4/0.3/0.1/0.2``: of each user's events in time order the first 40 % are history
+        only, the next 30 % train, then validation and test. Every user has their own windows then,
+        and those of different users overlap in time.
     user, item, time, session, device
         Columns of ``events``; the last two are optional, device is 0 unknown, 1 desktop,
         2 mobile or 3 tablet.
@@ -50,16 +58,18 @@ class Table(Dataset):
         ``premium``, ``body_length``, ``title_length``, ``subtitle_length``, ``title``, ``body``)
         -> column of ``items``; without it the columns that have a canonical name.
     history_days
-        Days that the history of a window looks back.
+        Days that the history of a window looks back; 7 with dates. With shares a history is as
+        many events as the history share says, and these days can only shorten it.
     time_zone
         Zone of the users' days and hours, of the four dates and of times without a zone.
     """
 
     events: str
-    train: date
-    validation: date
-    test: date
-    end: date
+    train: date | None = None
+    validation: date | None = None
+    test: date | None = None
+    end: date | None = None
+    windows: str | Mapping[str, Any] | None = None
     user: str = "user_id"
     item: str = "item_id"
     time: str = "time"
@@ -72,12 +82,25 @@ class Table(Dataset):
     channels: tuple[str, ...] = ()
     items: str | None = None
     item_columns: Mapping[str, str] | None = None
-    history_days: int = 7
+    history_days: int | None = None
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
         if len(self.channels) > 2:
             raise ValueError(f"channels: found {len(self.channels)} columns, at most 2 are allowed")
+        dates = {name: getattr(self, name) for name in _DATES}
+        if self.windows is not None:
+            shares(self.windows)
+            if given := [name for name in _DATES if dates[name] is not None]:
+                raise ValueError(
+                    f"windows: found beside {', '.join(given)}, allowed are the four dates or "
+                    "windows"
+                )
+        elif missing := [name for name in _DATES if dates[name] is None]:
+            raise ValueError(
+                f"{', '.join(missing)}: missing, needed are {', '.join(_DATES)}, or windows such "
+                "as {share: [0.4, 0.3, 0.1, 0.2]}"
+            )
 
     def files(self) -> list[Path]:
         """List the events and, if given, the items."""
@@ -85,13 +108,7 @@ class Table(Dataset):
 
     def tables(self) -> Tables:
         """Read the events and cut them into windows; see ``Dataset.tables``."""
-        days = {
-            "train": self.train,
-            "validation": self.validation,
-            "test": self.test,
-            "end": self.end,
-        }
-        bounds = window_starts(days, self.time_zone)
+        zone(self.time_zone)
         optional = [name for name in (self.session, self.device) if name is not None]
         columns = [self.user, self.item, self.time, self.label, *optional, *self.channels]
         native = _read(self.events, columns)
@@ -110,8 +127,12 @@ class Table(Dataset):
         )
         if not log["device"].drop_nulls().is_between(0, 3).all():
             raise ValueError(f"{self.events}: {self.device} is out of range, allowed are 0 to 3")
-        occurring = log.select(pl.col("item_id").unique().sort())
-        return cut(log, self._items(occurring).lazy(), bounds, self.history_days)
+        items = self._items(log.select(pl.col("item_id").unique().sort())).lazy()
+        if self.windows is not None:
+            return cut_by_share(log, items, shares(self.windows), self.history_days)
+        days = {name: getattr(self, name) for name in _DATES}
+        bounds = window_starts(days, self.time_zone)
+        return cut(log, items, bounds, 7 if self.history_days is None else self.history_days)
 
     def _items(self, occurring: pl.DataFrame) -> pl.DataFrame:
         """Canonical items of the events, given the ids that occur there."""
