@@ -162,9 +162,26 @@ def test_one_vector_per_user_is_an_identifier_by_construction() -> None:
     own = np.random.default_rng(0).standard_normal((12, 4))
     user = np.repeat(np.arange(12), 3)
     found = audit(user, own[user], replicates=50)
-    assert found.num_users_constant == found.num_users_repeated == 12
+    assert found.num_users_identifier == found.num_users_constant == found.num_users_repeated == 12
     assert "Every vector of a user is the same: it is an identifier by construction." in found.words
     assert found.attacks[0].figures["top1"] == 1
+
+
+def test_only_a_constant_vector_that_nobody_else_has_is_an_identifier() -> None:
+    rng = np.random.default_rng(2)
+    user = np.repeat(np.arange(8), 4)
+    vector = rng.standard_normal((32, 3))
+    vector[user <= 2] = 1.0  # constant, but of three users
+    vector[user == 3] = 2.0  # constant, and once another user's
+    vector[-1] = 2.0
+    vector[user == 4] = 3.0  # constant and nobody else's
+    found = audit(user, vector, replicates=20)
+    assert (found.num_users_constant, found.num_users_identifier) == (5, 1)
+    text = " ".join(found.words)
+    assert "1 of 8 users with two or more vectors have the same one each time, which nobody" in text
+    assert "4 of 8 users with two or more vectors have the same one each time, but share" in text
+    only_shared = audit(user, np.where((user == 4)[:, None], 1.0, vector), replicates=20)
+    assert "by construction" not in " ".join(only_shared.words)
 
 
 def test_users_who_share_a_vector_are_counted_once_per_group() -> None:
@@ -288,6 +305,35 @@ def test_everything_but_the_users_is_plain_data() -> None:
 def test_vectors_that_cannot_be_audited_are_refused(vector: NDArray[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         audit(np.array([0, 0, 1, 1]), vector)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 99), st.sampled_from([1e6, 1e8, -1e8, 1e9]), st.booleans())
+def test_a_large_offset_changes_no_figure(seed: int, size: float, is_constant: bool) -> None:
+    user, vector, time = people(12, 4, 0.5, seed=seed)
+    # On a grid that float64 holds beside the offset, so that the two inputs differ in it alone.
+    vector = np.rint(vector * 2**20) / 2**20
+    if is_constant:
+        vector[:, 0] = 0.0
+    plain = audit(user, vector, time=time, replicates=2)
+    moved = audit(user, vector + size, time=time, replicates=2)
+    assert float(plain.attacks[0].figures["top1"] or 0) > 0.2
+    assert [one.figures for one in moved.attacks] == [one.figures for one in plain.attacks]
+    assert moved.num_vectors_merged == plain.num_vectors_merged == plain.largest_offset == 0
+    assert moved.largest_offset == abs(size)
+    assert any(f"Offsets of up to {abs(size):g}" in one for one in moved.words)
+
+
+def test_vectors_that_rounding_makes_equal_are_counted() -> None:
+    user, vector, time = people(20, 4, 0.5)
+    vector = np.repeat(vector[::2], 2, axis=0)
+    exact = audit(user, vector, time=time, replicates=2)
+    assert exact.num_vectors_merged == 0
+    vector[1:20:2] *= 1 + 2.0**-40
+    merged = audit(user, vector, time=time, replicates=2)
+    assert merged.num_vectors_merged == 20
+    assert any("20 vectors that differ in the input equal others" in one for one in merged.words)
+    assert [one.figures for one in merged.attacks] == [one.figures for one in exact.attacks]
 
 
 @pytest.mark.slow

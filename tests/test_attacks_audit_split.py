@@ -112,9 +112,12 @@ def test_probes_of_a_session_in_the_own_gallery_are_dropped_but_not_those_of_oth
         np.array(["2026-01-01", "NaT"], "datetime64[us]"),
         np.array(["a", None], object),
         np.array([1.0, float("nan")], object),
+        np.array(["a", ""]),
+        np.array(["a", " \t"], object),
+        np.array([b"a", b" "], object),
     ],
 )
-def test_none_nan_and_nat_are_missing(values: Any) -> None:
+def test_none_nan_nat_and_blank_text_are_missing(values: Any) -> None:
     assert is_missing(values).tolist() == [False, True]
 
 
@@ -127,6 +130,12 @@ def test_values_are_counted_in_the_order_they_appear() -> None:
     [
         ({"time": np.arange(3)}, r"time must be 4 values, got shape \(3,\)"),
         ({"time": np.array([0, 1, np.nan, 3])}, "time must not be missing, got nan in row 2"),
+        ({"time": np.array(["9", "10", "8", "7"])}, "time must be .* datetimes, got '9' in row 0"),
+        ({"time": np.array([9, "10", 8, 7], object)}, "datetimes, got '10' in row 1"),
+        (
+            {"time": np.array(["9", "", "8", "7"])},
+            "time must not be missing, got blank text in row 1",
+        ),
         ({"role": np.array(["gallery", "x", "probe", "y"])}, "role must be .* got 'x', 'y'$"),
         ({"role": np.array(list("abcdef")[:4])}, "got 'a', 'b', 'c', 'd'$"),
         ({"role": np.full(4, "probe")}, "the gallery is empty"),
@@ -147,6 +156,7 @@ def test_columns_that_cannot_be_split_are_named(columns: dict[str, Any], message
     ("user", "message"),
     [
         (np.array(["a", None], object), "user_id must not be missing, got None in row 1"),
+        (np.array(["a", "a", " ", "b"]), "user_id must not be missing, got blank text in row 2"),
         (np.array(["a", 1], object), "user_id must be values of one type"),
         (np.array([1, 1, 2, 3]), "two users with two vectors each, got 1 such users"),
     ],

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.audit.result import AttackDifference, AttackResult, Audit
+from attacks.audit.rounding import Rounded, equal_rows, rounded
 from attacks.audit.sentences import sentences
 from attacks.audit.split import Split, first_appearance, split
 from attacks.base import Attack
@@ -51,17 +52,20 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     Parameters
     ----------
     user_id : (n,)
-        Whose each vector is; integers, strings or anything else that can be sorted.
+        Whose each vector is; integers, strings or anything else that can be sorted. Ids that
+        differ in blanks alone are different users.
     vector : (n, d)
-        Finite numbers; computed with as float32.
+        Finite numbers; computed with as float32, after a large offset that all vectors share is
+        subtracted, see `attacks.audit.rounding.rounded`.
     time : (n,)
-        Numbers or datetimes: the earlier half of each user's vectors becomes the gallery, which
-        the attacker holds, and the later half the probes, which it names. Without, the halves
-        are random.
+        Numbers or datetimes, no text: the earlier half of each user's vectors becomes the
+        gallery, which the attacker holds, and the later half the probes, which it names. Without,
+        the halves are random.
     role : (n,)
         ``gallery`` or ``probe``: the split is taken as it is.
     session : (n,)
-        Probes that share one with their user's own gallery vectors are dropped.
+        Probes that share one with their user's own gallery vectors are dropped; None, NaN, NaT
+        and blank text are no session.
     attacks
         By name; None runs cosine and euclidean.
     forecast_to
@@ -79,8 +83,8 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     Raises
     ------
     ValueError
-        If a vector or a time is missing or not finite, lengths disagree, a role is unknown, or
-        fewer than two users have two vectors.
+        If a user id, a vector or a time is missing or not finite, lengths disagree, times are
+        text, a role is unknown, or fewer than two users have two vectors.
 
     Examples
     --------
@@ -88,9 +92,14 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     >>> print(*found.words, sep=chr(10))
     >>> found.attacks[0].figures["lift"]
     """
-    vectors = _float32(vector, len(user_id))
+    if len(vector) != len(user_id):
+        raise ValueError(
+            f"vector must have a row for each of the {len(user_id)} user ids, got {len(vector)}"
+        )
     cut = split(user_id, time=time, role=role, session=session, seed=seed)
     user = first_appearance(user_id)
+    given = rounded(vector, int(user.max()) + 1)
+    vectors = given.vector
     first_row = np.unique(user, return_index=True)[1]
     activity = np.bincount(user)
     known, user_row = np.unique(user[cut.gallery], return_inverse=True)
@@ -128,26 +137,9 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         num_users=len(activity),
         attacks=tuple(results),
         differences=_differences(top1, replicates=replicates, seed=seed),
-        **_describe(cut, vectors, user, gallery),
+        **_describe(cut, given, user, gallery),
     )
     return replace(found, words=sentences(found))
-
-
-def _float32(vector: NDArray[Any], num_users: int) -> Vectors:
-    if vector.ndim != 2 or vector.shape[1] == 0 or vector.dtype.kind not in "fiub":
-        raise ValueError(
-            f"vector must be a matrix of numbers, got {vector.dtype} of shape {vector.shape}"
-        )
-    if len(vector) != num_users:
-        raise ValueError(
-            f"vector must have a row for each of the {num_users} user ids, got {len(vector)}"
-        )
-    with np.errstate(over="ignore"):
-        vectors = np.ascontiguousarray(vector, np.float32)
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if bad.size:
-        raise ValueError(f"vector must be finite as float32, got NaN or infinity in row {bad[0]}")
-    return vectors
 
 
 def _pooled(attack: Attack, probe: Vectors, user: Codes) -> tuple[Vectors, Codes]:
@@ -224,21 +216,24 @@ def _differences(
     )
 
 
-def _describe(cut: Split, vectors: Vectors, user: Codes, gallery: Vectors) -> dict[str, Any]:
+def _describe(cut: Split, given: Rounded, user: Codes, gallery: Vectors) -> dict[str, Any]:
     """Count who is dropped, whose vectors never change and who shares one with others."""
-    first_row = np.unique(user, return_index=True)[1]
-    changes = (vectors != vectors[first_row[user]]).any(axis=1)
+    same = np.unique(given.same, return_inverse=True)[1]
+    own = same[np.unique(user, return_index=True)[1]]
     is_repeated = np.bincount(user) > 1
-    is_constant = np.bincount(user, changes) == 0
-    # 0.0 turns -0.0 into 0.0, which is the same number in other bytes.
-    whole = np.ascontiguousarray(gallery + np.float32(0.0)).view(f"V{gallery.strides[0]}")
-    sizes = np.unique(whole, return_counts=True)[1]
+    is_constant = np.bincount(user, same != own[user]) == 0
+    owners = np.unique(same * (user.max() + 1) + user) // (user.max() + 1)
+    is_alone = np.bincount(owners)[own] == 1
+    sizes = np.unique(equal_rows(gallery), return_counts=True)[1]
     return {
         "split_by": cut.by,
         "num_dropped": cut.num_dropped,
         "num_users_dropped": cut.num_users_dropped,
-        "num_users_constant": int((is_constant & is_repeated).sum()),
         "num_users_repeated": int(is_repeated.sum()),
+        "num_users_constant": int((is_constant & is_repeated).sum()),
+        "num_users_identifier": int((is_constant & is_alone & is_repeated).sum()),
+        "num_vectors_merged": given.num_merged,
+        "largest_offset": float(np.abs(given.offset).max()),
         "num_equal_classes": int((sizes > 1).sum()),
         "num_users_equal": int(sizes[sizes > 1].sum()),
         "largest_equal_class": int(sizes.max()),

@@ -78,10 +78,16 @@ class Audit:
         What decided who holds which vectors; ``random`` makes every figure an upper reading.
     num_dropped, num_users_dropped
         Vectors without a role, and users without any; see `attacks.audit.split.Split`.
-    num_users_constant
-        Users whose every vector is the same, of those with two or more.
     num_users_repeated
         Users with two or more vectors.
+    num_users_constant
+        Of these, users whose every vector is the same.
+    num_users_identifier
+        Of these, users whose vector nobody else ever has: an identifier by construction.
+    num_vectors_merged
+        Vectors that equal another one as float32, but not in the input.
+    largest_offset
+        Largest number that was subtracted from a dimension before rounding to float32; 0: none.
     num_equal_classes, num_users_equal, largest_equal_class
         Groups of gallery users whose vector is exactly the same, the users in them, and the
         largest group (1: none). An attacker can only guess within a group.
@@ -99,8 +105,11 @@ class Audit:
     split_by: Literal["role", "time", "random"]
     num_dropped: int
     num_users_dropped: int
-    num_users_constant: int
     num_users_repeated: int
+    num_users_constant: int
+    num_users_identifier: int
+    num_vectors_merged: int
+    largest_offset: float
     num_equal_classes: int
     num_users_equal: int
     largest_equal_class: int

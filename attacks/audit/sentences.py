@@ -37,21 +37,50 @@ def sentences(audit: Audit) -> tuple[str, ...]:
 
 
 def _warnings(audit: Audit) -> list[str]:
-    found = []
+    found = _rounding(audit)
     num_gallery = audit.attacks[0].figures["num_gallery"]
     if audit.largest_equal_class == num_gallery:
-        found.append("All users have the same vector: it identifies nobody.")
-    elif audit.num_users_constant == audit.num_users_repeated:
-        found.append("Every vector of a user is the same: it is an identifier by construction.")
-    elif audit.num_users_constant:
-        found.append(
-            f"{audit.num_users_constant:,} of {audit.num_users_repeated:,} users with two or more "
-            "vectors have the same one each time: theirs are identifiers by construction."
-        )
-    if 1 < audit.largest_equal_class != num_gallery:
+        return [*found, "All users have the same vector: it identifies nobody."]
+    found += _constant(audit)
+    if audit.largest_equal_class > 1:
         found.append(
             f"{audit.num_users_equal:,} users share their gallery vector exactly, up to "
             f"{audit.largest_equal_class:,} the same one: among these an attacker can only guess."
+        )
+    return found
+
+
+def _rounding(audit: Audit) -> list[str]:
+    found = []
+    if audit.largest_offset:
+        found.append(
+            f"Offsets of up to {audit.largest_offset:g}, which all vectors share, are subtracted: "
+            "float32 could not hold what varies beside them."
+        )
+    if audit.num_vectors_merged:
+        found.append(
+            f"{audit.num_vectors_merged:,} vectors that differ in the input equal others after "
+            "rounding to float32: figures are too low for their users."
+        )
+    return found
+
+
+def _constant(audit: Audit) -> list[str]:
+    """Say whose vector never changes, and whether it is nobody else's."""
+    found = []
+    alone, shared = audit.num_users_identifier, audit.num_users_constant
+    shared -= alone
+    if 0 < alone == audit.num_users_repeated:
+        found.append("Every vector of a user is the same: it is an identifier by construction.")
+    elif alone:
+        found.append(
+            f"{alone:,} of {audit.num_users_repeated:,} users with two or more vectors have the "
+            "same one each time, which nobody else has: theirs are identifiers by construction."
+        )
+    if shared:
+        found.append(
+            f"{shared:,} of {audit.num_users_repeated:,} users with two or more vectors have the "
+            "same one each time, but share it with others."
         )
     return found
 

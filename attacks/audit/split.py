@@ -61,29 +61,23 @@ def split(
     user_id : (n,)
         Whose each vector is; anything that can be sorted.
     time : (n,)
-        Numbers or datetimes.
+        Numbers or datetimes; text has another order ("10" before "9") and is refused.
     role : (n,)
         ``gallery`` or ``probe``.
     session : (n,)
         If given, probes that share a session with a gallery vector of their own user are
-        dropped, never gallery vectors; None, NaN and NaT are no session.
+        dropped, never gallery vectors; None, NaN, NaT and blank text are no session.
     seed
         Decides the random halves.
 
     Raises
     ------
     ValueError
-        If lengths disagree, a user or time is missing, a role is unknown, or fewer than two
-        users can be told apart: two with two vectors each, or two in a given gallery and one of
-        their probes.
+        If lengths disagree, a user or time is missing, times are text, a role is unknown, or
+        fewer than two users can be told apart: two with two vectors each, or two in a given
+        gallery and one of their probes.
     """
-    for name, column in (("user_id", user_id), ("time", time)):
-        if column is not None and is_missing(column).any():
-            row = np.flatnonzero(is_missing(column))[0]
-            raise ValueError(f"{name} must not be missing, got {column[row]} in row {row}")
-    for name, column in (("time", time), ("role", role), ("session", session)):
-        if column is not None and column.shape != user_id.shape:
-            raise ValueError(f"{name} must be {len(user_id)} values, got shape {column.shape}")
+    _check(user_id, time, role, session)
     user_row = first_appearance(user_id)
     order = np.lexsort((_order(time, role, len(user_id), seed), user_row))
     in_gallery = _first_halves(user_row, order) if role is None else _given(role)
@@ -125,11 +119,45 @@ def first_appearance(values: NDArray[Any]) -> Rows:
 
 
 def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether each value is None, NaN or NaT, ``(n,)``."""
-    missing = np.array([value is None for value in values]) if values.dtype == object else False
+    """Whether each value is None, NaN, NaT or text of nothing but blanks, ``(n,)``."""
+    blank: NDArray[np.bool_] = np.zeros(len(values), bool)
+    if values.dtype.kind in "OUS":
+        blank = np.array(
+            [
+                value is None or (isinstance(value, str | bytes) and not value.strip())
+                for value in values.tolist()
+            ],
+            bool,
+        )
     # NaN and NaT are what differs from itself.
-    result: NDArray[np.bool_] = np.asarray(missing | (values != values), bool)
+    result: NDArray[np.bool_] = np.asarray(blank | (values != values), bool)
     return result
+
+
+def is_text(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each value is text or bytes, ``(n,)``."""
+    if values.dtype.kind == "O":
+        return np.array([isinstance(value, str | bytes) for value in values], bool)
+    return np.full(len(values), values.dtype.kind in "US")
+
+
+def _check(
+    user_id: NDArray[Any],
+    time: NDArray[Any] | None,
+    role: NDArray[Any] | None,
+    session: NDArray[Any] | None,
+) -> None:
+    for name, column in (("user_id", user_id), ("time", time)):
+        if column is not None and is_missing(column).any():
+            row = np.flatnonzero(is_missing(column))[0]
+            value = str(column[row]).strip() or "blank text"
+            raise ValueError(f"{name} must not be missing, got {value} in row {row}")
+    for name, column in (("time", time), ("role", role), ("session", session)):
+        if column is not None and column.shape != user_id.shape:
+            raise ValueError(f"{name} must be {len(user_id)} values, got shape {column.shape}")
+    if time is not None and is_text(time).any():
+        row = np.flatnonzero(is_text(time))[0]
+        raise ValueError(f"time must be numbers or datetimes, got {str(time[row])!r} in row {row}")
 
 
 def _order(
