@@ -1,0 +1,313 @@
+"""Files as people have them, as Polars tables.
+
+A suffix says how a file is read: `.parquet` (`.pq`), `.jsonl` (`.ndjson`, `.json`: one object a
+line), anything else as text with a separator (`.csv`, `.tsv`, `.txt`, `.inter`, `.dat`, ...). Text
+and JSON may be packed (gzip, zstd, bz2, xz; the content tells). The columns of text files are read
+as text: what they mean is for `suite.datasets.ids`, `times` and `values` to say.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from suite.datasets import content
+from suite.datasets.parquet import scan_parquet
+from suite.datasets.refusals import named, refusing, wrong_line
+
+PARQUET = (".parquet", ".pq")
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+_PACKED = (".gz", ".zst", ".bz2", ".xz")
+_RECBOLE = re.compile(r"(.+):(?:token|float)(?:_seq)?")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns of one file or of several after each other, in memory.
+
+    Attributes
+    ----------
+    frame
+        The rows.
+    files
+        Where they are from, in order.
+    first
+        For each file the number of its first row in ``frame``.
+    """
+
+    frame: pl.DataFrame
+    files: tuple[Path, ...]
+    first: tuple[int, ...]
+
+    def place(self, row: int) -> str:
+        """Say where a row is, for messages: file and row in the file, the first being 0."""
+        number = bisect_right(self.first, row) - 1
+        return place(self.files[number], row - self.first[number])
+
+
+def place(path: Path | str, row: int) -> str:
+    """Say where a row is, for messages; the first after the header is 0."""
+    return f"{path}, row {row} (from 0)"
+
+
+def listed(path: str | Path, parts: str | None = None) -> list[Path]:
+    """List the file, or the files of a folder that match a pattern, in order of their names.
+
+    Parameters
+    ----------
+    path
+        A file; with ``parts`` a folder. Brackets and stars in it are only letters.
+    parts
+        Pattern such as ``*.parquet`` or ``**/part-*``; names that begin with a dot or an
+        underscore are left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, it is a folder, or nothing matches.
+    """
+    path = Path(path)
+    if parts is None:
+        if path.is_dir():
+            raise ValueError(f"{path}: is a folder; name its files by parts, such as '*.parquet'")
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file")
+        return [path]
+    if not path.is_dir():
+        raise ValueError(f"{path}: no such folder; with parts ({parts!r}) it must be one")
+    try:
+        matching = sorted(path.glob(parts))
+    except (ValueError, NotImplementedError):
+        raise ValueError(f"parts: found {parts!r}, must be a pattern such as '*.parquet'") from None
+    found = [file for file in matching if file.is_file() and file.name[0] not in "._"]
+    if not found:
+        raise ValueError(f"{path}: no file matches parts ({parts!r}), at least one is needed")
+    return found
+
+
+def scan(
+    path: str | Path, *, separator: str | None = None, columns: Sequence[str] | None = None
+) -> pl.LazyFrame:
+    r"""Scan one file; see the module for the formats.
+
+    Parameters
+    ----------
+    path
+        The named file itself: nothing in the name is a pattern.
+    separator
+        Of a text file; any number of characters, ``\t`` also spelled out. None: found by its
+        first lines.
+    columns
+        Names of the columns of a text file without a header.
+
+    Returns
+    -------
+    LazyFrame
+        Of a text file every column as String, blanks around the names and RecBole's ``:token`` and
+        the like removed from them. Collect it with ``collect``, which words what goes wrong.
+
+    Raises
+    ------
+    ValueError
+        One line: what the file is, or what is wrong with it.
+    """
+    (path,) = listed(path)
+    start = content.head(path)
+    kind = _kind(path, start)
+    if kind == "Parquet":
+        if not start.startswith(b"PAR1") or content.packing(path):
+            found = content.packing(path) or content.looks_like(start) or "text"
+            raise ValueError(f"{path}: looks like {found}, must be Parquet as its suffix says")
+        return scan_parquet(path)
+    sample = content.text(path, start)
+    if kind == "JSON Lines":
+        return _scan_json(path, sample)
+    return _scan_text(path, sample, separator, columns)
+
+
+def _kind(path: Path, start: bytes) -> str:
+    """Tell how a file is read: by its suffix, without one by its first bytes."""
+    name = path.name.lower()
+    for suffix in _PACKED:
+        name = name.removesuffix(suffix)
+    suffix = Path(name).suffix
+    if suffix in PARQUET or (not suffix and start.startswith(b"PAR1")):
+        return "Parquet"
+    if suffix in JSON_LINES or (not suffix and start.lstrip().startswith(b"{")):
+        return "JSON Lines"
+    return "text"
+
+
+def collect(rows: pl.LazyFrame, path: str | Path, *, separator: str | None = None) -> pl.DataFrame:
+    """Collect what was scanned, or any part of it.
+
+    Raises
+    ------
+    ValueError
+        One line: that the file is damaged, or which line of it is not like the others.
+    """
+    with refusing(path):
+        try:
+            return rows.collect()
+        except (pl.exceptions.PolarsError, OSError):
+            if reason := _wrong_line(Path(path), separator):
+                raise ValueError(f"{path}, {reason}") from None
+            raise
+
+
+def read(
+    path: str | Path,
+    names: Sequence[str],
+    *,
+    parts: str | None = None,
+    separator: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> Rows:
+    """Read columns of one file, or of the files of a folder.
+
+    Parameters
+    ----------
+    names
+        Columns; one that is named twice is read once.
+    path, parts
+        As for ``listed``.
+    separator, columns
+        As for ``scan``.
+
+    Raises
+    ------
+    ValueError
+        One line: the file, and the columns that it lacks with those that it has.
+    """
+    files = listed(path, parts)
+    frames = []
+    for file in files:
+        rows = scan(file, separator=separator, columns=columns)
+        require(file, names, rows.collect_schema().names())
+        wanted = rows.select(*dict.fromkeys(names))
+        frames.append(collect(wanted, file, separator=separator))
+    first = [sum(frame.height for frame in frames[:number]) for number in range(len(frames))]
+    try:
+        frame = pl.concat(frames, how="vertical_relaxed")
+    except pl.exceptions.PolarsError:
+        number, name = next(
+            (number, name)
+            for number, frame in enumerate(frames)
+            for name in frame.columns
+            if frame.schema[name] != frames[0].schema[name]
+        )
+        raise ValueError(
+            f"{files[number]}: {name} is {frames[number].schema[name]}, must be "
+            f"{frames[0].schema[name]} like in {files[0]}"
+        ) from None
+    return Rows(frame, tuple(files), tuple(first))
+
+
+def require(path: str | Path, names: Sequence[str], found: Sequence[str]) -> None:
+    """Refuse a file that lacks a column.
+
+    Raises
+    ------
+    ValueError
+        One line: the missing columns, and those that there are.
+    """
+    if missing := sorted(set(names) - set(found)):
+        raise ValueError(f"{path}: no column {', '.join(missing)}, found {named(found)}")
+
+
+def _scan_json(path: Path, sample: str) -> pl.LazyFrame:
+    if not sample.lstrip().startswith("{"):
+        raise ValueError(f"{path}: must be JSON Lines: one object in braces on each line")
+    with refusing(path):
+        # Polars takes the name for a pattern, and says nothing of the line that it cannot read.
+        rows = pl.scan_ndjson(_source(path, escape=True), infer_schema_length=None)
+        try:
+            rows.collect_schema()
+        except pl.exceptions.PolarsError:
+            raise ValueError(f"{path}, {wrong_line(path, None)}") from None
+    return rows
+
+
+def _scan_text(
+    path: Path, sample: str, separator: str | None, columns: Sequence[str] | None
+) -> pl.LazyFrame:
+    if "\r" in sample and "\n" not in sample:
+        raise ValueError(f"{path}: its lines end in \\r, must end in \\n or \\r\\n")
+    cut = _separator(sample, separator, columns)
+    if len(cut.encode()) > 1:
+        return _split_lines(path, sample, cut, columns)
+    with refusing(path):
+        rows = pl.scan_csv(
+            _source(path),
+            separator=cut,
+            has_header=columns is None,
+            infer_schema=False,
+            glob=False,
+        )
+        return _named(path, rows, columns)
+
+
+def _separator(sample: str, given: str | None, columns: Sequence[str] | None) -> str:
+    spelled = {"\\t": "\t", "\\x01": "\x01"}
+    return spelled.get(given or "", given) or content.separator(sample, columns)
+
+
+def _wrong_line(path: Path, separator: str | None) -> str:
+    start = content.head(path)
+    kind = _kind(path, start)
+    if kind == "text":
+        cut = _separator(content.text(path, start), separator, None)
+        return wrong_line(path, cut) if len(cut) == 1 else ""
+    return wrong_line(path, None) if kind == "JSON Lines" else ""
+
+
+def _named(path: Path, rows: pl.LazyFrame, columns: Sequence[str] | None) -> pl.LazyFrame:
+    """Name the columns: as given, or as in the header without what surrounds the names."""
+    found = rows.collect_schema().names()
+    if columns is not None:
+        if len(columns) != len(found) or len(set(columns)) < len(columns):
+            raise ValueError(
+                f"{path}: columns: found {len(columns)} names ({len(set(columns))} distinct), "
+                f"the first line has {len(found)} fields; one name for each is needed"
+            )
+        return rows.rename(dict(zip(found, columns, strict=True)))
+    plain = [name.strip() for name in found]
+    typed = [_RECBOLE.fullmatch(name) for name in plain]
+    if all(typed):
+        plain = [match[1] for match in typed if match]
+    if len(set(plain)) < len(plain):
+        return rows
+    return rows.rename(dict(zip(found, plain, strict=True)))
+
+
+def _split_lines(
+    path: Path, sample: str, separator: str, columns: Sequence[str] | None
+) -> pl.LazyFrame:
+    """Cut lines at a separator of several characters, such as ``::``; nothing is quoted."""
+    first = sample.split("\n", 1)[0].rstrip("\r").split(separator)
+    names = [f"column_{number}" for number in range(len(first))]
+    with refusing(path):
+        lines = pl.scan_lines(_source(path), name="line", glob=False)
+        fields = pl.col("line").str.split(separator)
+        rows = lines.select(
+            fields.list.get(number, null_on_oob=True).alias(name)
+            for number, name in enumerate(names)
+        )
+        if columns is not None:
+            return _named(path, rows, columns)
+        return _named(path, rows.slice(1).rename(dict(zip(names, first, strict=True))), None)
+
+
+def _source(path: Path, *, escape: bool = False) -> Path | str | io.BytesIO:
+    """Give Polars what it can scan: it unpacks gzip and zstd itself."""
+    if content.packing(path) in ("bz2", "xz"):
+        with content.unpacked(path) as file:
+            return io.BytesIO(file.read())
+    return glob.escape(str(path)) if escape else path
