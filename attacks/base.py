@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.neighbors import neighbors
-from attacks.ranking import Ranks, exact_ranks
+from attacks.ranks.exact import Ranks, exact_ranks
+from attacks.ranks.neighbors import neighbors
 
 Metric = Literal["cosine", "euclidean", "dot"]
 

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from attacks.base import Attack
 from attacks.lda import discriminant
-from attacks.means import user_means
-from attacks.neighbors import neighbors
-from attacks.ranking import Ranks, exact_ranks
+from attacks.ranks.exact import Ranks, exact_ranks
+from attacks.ranks.means import user_means
+from attacks.ranks.neighbors import neighbors
 
 
 class Classifier(Attack):

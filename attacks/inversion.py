@@ -11,9 +11,9 @@ from sklearn.linear_model import Ridge, RidgeClassifierCV, RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from attacks.base import Attack, Metric
-from attacks.means import user_means
-from attacks.neighbors import neighbors
-from attacks.ranking import Ranks, exact_ranks
+from attacks.ranks.exact import Ranks, exact_ranks
+from attacks.ranks.means import user_means
+from attacks.ranks.neighbors import neighbors
 
 STRENGTHS = np.logspace(-2, 4, 7)
 """Ridge penalties tried, on standardized vectors and sums over events."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from attacks.base import Attack, Metric
-from attacks.means import user_means
+from attacks.ranks.means import user_means
 
 LEARNING_RATE = 0.01
 """Of Adam, on whitened vectors and a map that starts as the identity; 0.03 did no better."""

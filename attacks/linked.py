@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.linalg import svd
 
 from attacks.base import Attack, Metric
-from attacks.means import user_means
-from attacks.ranking import Ranks
+from attacks.ranks.exact import Ranks
+from attacks.ranks.means import user_means
 
 
 class Linked(Attack):

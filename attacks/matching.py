@@ -10,8 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.preprocessing import normalize
 
 from attacks.base import Attack, Metric
-from attacks.counting import TIE
-from attacks.ranking import Ranks, exact_ranks
+from attacks.ranks.counting import TIE
+from attacks.ranks.exact import Ranks, exact_ranks
 
 MAX_USERS = 10_000
 """Probes or gallery users; 10,000 of each take 0.8 GB of scores, and time grows with the cube."""

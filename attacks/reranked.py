@@ -10,9 +10,9 @@ from scipy.sparse import csr_array, eye_array, vstack
 from sklearn.preprocessing import normalize
 
 from attacks.base import Attack, Metric
-from attacks.counting import TIE
-from attacks.neighbors import neighbors
-from attacks.ranking import Ranks
+from attacks.ranks.counting import TIE
+from attacks.ranks.exact import Ranks
+from attacks.ranks.neighbors import neighbors
 
 CHUNK = 512
 """Vectors handled at a time; their neighbors are compared in float64."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from attacks.base import Attack, Metric
-from attacks.means import user_means
+from attacks.ranks.means import user_means
 
 
 class Whitened(Attack):

@@ -13,7 +13,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from models.base import Batch, Estimator
-from models.columns import columns
+from models.blocks.columns import columns
 
 
 class Gbdt(Estimator):

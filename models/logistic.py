@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from models.base import Batch, Estimator
-from models.columns import NUM_COLUMNS, columns
+from models.blocks.columns import NUM_COLUMNS, columns
 
 
 class Logistic(Estimator):

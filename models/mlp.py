@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.layers import ItemEmbedding, Residual, dense
+from models.blocks.layers import ItemEmbedding, Residual, dense
 from models.network import Network, TensorBatch
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.base import NUM_CATEGORIES, NUM_TYPES, Batch
+from models.blocks.normalizers import Normalizer, Transform
 from models.network import Network, TensorBatch
-from models.normalizer import Normalizer, Transform
 
 PUBLISHED = (
     (400, 800, 500, 250, 100),

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import encoders
 from models.base import Batch
+from models.blocks import encoders
+from models.blocks.normalizers import Transform
 from models.network import TensorBatch
 from models.nn_classifier import PUBLISHED, NnClassifier
-from models.normalizer import Transform
 
 
 class TextNn(NnClassifier):

@@ -13,13 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
 
-from suite import analysis, plan, record, tracking
-from suite.leaderboard import Leaderboard
-from suite.plan import Step
+from suite.execute.timeline import Timeline
+from suite.leaderboard.rows import Leaderboard
+from suite.plan import analyses as analysis
+from suite.plan import plan
+from suite.plan.kinds import STEPS
+from suite.plan.plan import Step
+from suite.publish import record, tracking
 from suite.spec import Suite
-from suite.steps import STEPS
-from suite.store import Store
-from suite.timeline import Timeline
+from suite.store.results import Store
 
 
 def run(
@@ -36,7 +38,7 @@ def run(
     tracking_uri
         MLflow store.
     address
-        Ray cluster, see ``suite.cluster``.
+        Ray cluster, see ``suite.cluster.connect``.
     console
         Where progress is shown.
 
@@ -57,16 +59,16 @@ def run(
     missing = unfinished([p.last for p in plans] + [a.step for a in together], store)
     if missing:
         # Imported here: when all is cached, nothing loads Ray.
-        from suite import cluster
-        from suite.execute import execute
-        from suite.progress import Display
+        from suite.cluster import connect
+        from suite.execute.progress import Display
+        from suite.execute.scheduler import execute
 
         with ThreadPoolExecutor(1) as thread:
             # The tracker takes seconds to load and to answer, which Ray's start hides.
             checked = thread.submit(tracking.check, tracking_uri)
-            with cluster.connected(address), Display(console, len(missing)) as display:
+            with connect.connected(address), Display(console, len(missing)) as display:
                 checked.result()
-                timeline.cluster_cpus = cluster.num_cpus()
+                timeline.cluster_cpus = connect.num_cpus()
                 data = [step for step in missing if step.kind == "features"]
                 for reason in execute(data, store, suite.compute, display, timeline).values():
                     raise ValueError(reason)

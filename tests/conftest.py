@@ -31,7 +31,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that start clusters in one process, and those of any other file together."""
     for item in items:
-        together = "cluster" if item.get_closest_marker("cluster") else item.path.name
+        together = "cluster" if item.get_closest_marker("cluster") else str(item.path)
         item.add_marker(pytest.mark.xdist_group(together))
 
 
@@ -126,7 +126,7 @@ class Tiny(Dataset):
 @pytest.fixture(scope="session")
 def features() -> Any:
     from suite.datasets.check import check
-    from suite.features import features
+    from suite.features.encode import features
 
     return features(check(Tiny().tables()), time_zone="UTC", holdout_users=0.2)
 

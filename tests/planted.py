@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attacks.base import Attack
-from attacks.means import user_means
-from attacks.ranking import Ranks
+from attacks.ranks.exact import Ranks
+from attacks.ranks.means import user_means
 
 
 @dataclass(frozen=True)

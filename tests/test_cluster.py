@@ -14,9 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite import checkpoint
-from suite.cluster import connected
-from suite.leaderboard import Leaderboard
+from suite.cluster.connect import connected
+from suite.leaderboard.rows import Leaderboard
+from suite.store import checkpoints
 from tests.processes import ROOT, finish, kill, session, start, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -220,7 +220,7 @@ def test_a_run_killed_in_a_fit_and_in_an_attack_finishes_with_the_same_command(
     wait_until(lambda: list(storage.glob("unfinished/*/checkpoint.pt")))
     kill(first)
     (unfinished,) = storage.glob("unfinished/*/checkpoint.pt")
-    epoch = checkpoint.load(str(unfinished))["epoch"]
+    epoch = checkpoints.load(str(unfinished))["epoch"]
     after_first = finished(storage)
     assert kinds(after_first)["features"] == 1
     assert kinds(after_first)["fit"] < 2

@@ -13,11 +13,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attacks.means import user_means
-from attacks.ranking import Ranks
+from attacks.ranks.exact import Ranks
+from attacks.ranks.means import user_means
 from models.base import Estimator
-from suite import batches, registry, train
+from suite import registry
 from suite.spec import Part
+from suite.steps import fit as train
+from suite.training import batches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

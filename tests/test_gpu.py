@@ -7,8 +7,10 @@ import pytest
 import ray
 import torch
 
-from suite import batches, represent, train
 from suite.spec import Compute, Part, Training
+from suite.steps import fit as train
+from suite.steps import represent
+from suite.training import batches
 from tests.workers import trained
 
 pytestmark = [

@@ -8,8 +8,8 @@ import signal
 import psutil
 import pytest
 
-from suite import checkpoint
-from suite.leaderboard import Leaderboard
+from suite.leaderboard.rows import Leaderboard
+from suite.store import checkpoints
 from tests.hosts import NAMESPACED, Hosts, Run
 from tests.processes import kill, wait_until
 
@@ -299,7 +299,7 @@ def test_a_training_worker_that_is_killed_is_replaced(hosts):
     assert [len(found) for found in workers] == [1, 1]
     workers[0][0].send_signal(signal.SIGKILL)
     (unfinished,) = folder.glob("unfinished/*/checkpoint.pt")
-    assert checkpoint.load(str(unfinished))["epoch"] < EPOCHS
+    assert checkpoints.load(str(unfinished))["epoch"] < EPOCHS
     ran = running.finish()
     assert ran.code == 0, ran.err
     assert_same_training(hosts, folder)

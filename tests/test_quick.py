@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.leaderboard import Leaderboard
-from suite.timeline import Timeline
+from suite.execute.timeline import Timeline
+from suite.leaderboard.rows import Leaderboard
 from tests.processes import finish
 
 pytestmark = pytest.mark.cluster

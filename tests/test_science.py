@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 
 from models.network import Network
-from suite.attack import attack
-from suite.loop import Worker, train
-from suite.measure import measure
-from suite.prepare import prepare
-from suite.represent import represent
 from suite.spec import Compute, Part, Training
-from suite.train import Fitted, build, fit
+from suite.steps.attack import attack
+from suite.steps.features import prepare
+from suite.steps.fit import Fitted, build, fit
+from suite.steps.measure import measure
+from suite.steps.represent import represent
+from suite.training.loop import Worker, train
 
 ATTACKERS = ("cosine", "euclidean")
 

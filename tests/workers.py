@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing
 
-from suite import loop, registry
-from suite.loop import Worker
+from suite import registry
+from suite.training import loop
+from suite.training.loop import Worker
 
 
 def together(jobs):

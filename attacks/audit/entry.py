@@ -21,15 +21,15 @@ from attacks.audit.rounding import Rounded, equal_rows, rounded
 from attacks.audit.sentences import sentences
 from attacks.audit.split import Split, first_appearance, split
 from attacks.base import Attack
-from attacks.compare import holm, paired_difference
 from attacks.cosine import Cosine
 from attacks.euclidean import Euclidean
-from attacks.forecast import curve, forecast
-from attacks.means import user_means
-from attacks.metrics import identification, log2_rank, reciprocal_rank, top_credit
-from attacks.ranking import Ranks
-from attacks.risk import by_activity, user_risk
-from attacks.stats import rate_intervals
+from attacks.measures.comparisons import holm, paired_difference
+from attacks.measures.forecast import curve, forecast
+from attacks.measures.intervals import rate_intervals
+from attacks.measures.metrics import identification, log2_rank, reciprocal_rank, top_credit
+from attacks.measures.risk import by_activity, user_risk
+from attacks.ranks.exact import Ranks
+from attacks.ranks.means import user_means
 
 Codes = NDArray[np.int64]
 Vectors = NDArray[np.float32]

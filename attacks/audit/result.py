@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from attacks.forecast import Forecast
-from attacks.risk import ActivityDecile, UserRisk
+from attacks.measures.forecast import Forecast
+from attacks.measures.risk import ActivityDecile, UserRisk
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class AttackDifference:
     ----------
     p_holm
         Corrected for all differences of the audit. For the rest see
-        `attacks.compare.Difference`.
+        `attacks.measures.comparisons.Difference`.
     """
 
     attack: str

@@ -175,7 +175,7 @@ class Dataset(ABC):
         tables
             What ``tables`` gave, checked.
         holdout_users
-            Share of users in [0, 1), those of ``suite.features.held_out``, that no fitted
+            Share of users in [0, 1), those of ``suite.features.encode.held_out``, that no fitted
             feature may see; like the windows after train.
 
         Raises

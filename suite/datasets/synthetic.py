@@ -8,7 +8,7 @@ from pathlib import Path
 
 from suite.datasets.base import Dataset, Tables
 from suite.datasets.ebnerd import EBNeRD
-from suite.datasets.simulate_ebnerd import simulate
+from suite.datasets.simulators.ebnerd import simulate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ import polars as pl
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from suite.aggregates import AGGREGATES, aggregates
 from suite.datasets.base import EVENTS, HISTORIES, ITEMS, Tables
-from suite.features import features
+from suite.features.aggregates import AGGREGATES, aggregates
+from suite.features.encode import features
 
 USERS, EVENTS_IN_ALL, ITEMS_IN_ALL, SLICE, ROUNDS = 15_000, 230_000, 20_000, 200, 3
 ZONE = "Europe/Copenhagen"

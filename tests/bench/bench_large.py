@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from attacks.ranking import exact_ranks
+from attacks.ranks.exact import exact_ranks
 
 PROBES, GALLERY, DIM = 100_000, 1_000_000, 64
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 from sklearn.neighbors import NearestNeighbors
 
-from attacks.neighbors import build, neighbors
-from attacks.ranking import Ranks, _multiply, exact_ranks
+from attacks.ranks.exact import Ranks, _multiply, exact_ranks
+from attacks.ranks.neighbors import build, neighbors
 
 PROBES, GALLERY, DIM, ROUNDS = 20_000, 28_361, 64, 3
 SORT_SLICE, SKLEARN_SLICE, TILE = 50, 1_000, 1_024

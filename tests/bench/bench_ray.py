@@ -16,10 +16,10 @@ import pytest
 import ray
 import torch
 
-from suite.loop import Worker, train
-from suite.prepare import prepare
 from suite.spec import Compute, Part, Training
-from suite.train import build, fit
+from suite.steps.features import prepare
+from suite.steps.fit import build, fit
+from suite.training.loop import Worker, train
 
 USERS, EPOCHS, ROUNDS = 1000, 4, 3
 

@@ -60,7 +60,7 @@ def measure(folder: str) -> None:
 def test_feature_extraction(
     benchmark: BenchmarkFixture, told: Callable[..., None], tmp_path: Path, rows: int
 ) -> None:
-    from suite.datasets.simulate_recsys2021 import simulate
+    from suite.datasets.simulators.recsys2021 import simulate
 
     users = max(50, round(rows / ROWS_PER_USER_AND_DAY / (TRAIN_DAYS + 1)))
     folder = Path(os.environ.get("BENCH_LOGS", tmp_path)) / f"log-{rows}"

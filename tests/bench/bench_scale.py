@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from suite.datasets.ebnerd import HISTORY
-from suite.datasets.simulate_ebnerd import simulate
-from suite.store import Store
-from suite.timeline import TIMELINE, Timeline
+from suite.datasets.simulators.ebnerd import simulate
+from suite.execute.timeline import TIMELINE, Timeline
+from suite.store.results import Store
 from tests.memory import Watch
 from tests.processes import ROOT, start
 
@@ -82,7 +82,7 @@ import sys, time
 from datetime import UTC, datetime
 import polars as pl
 from suite.datasets.ebnerd import EBNeRD
-from suite.histories import described
+from suite.features.histories import described
 source = EBNeRD(path=sys.argv[1])
 histories = source._histories(source._folder() / "train/history.parquet", ["train"])
 users = histories.select("user_id").collect(engine="streaming")["user_id"]

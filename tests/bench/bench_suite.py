@@ -12,8 +12,8 @@ from statistics import median
 import pytest
 import yaml
 
-from suite.store import Store
-from suite.timeline import TIMELINE, WORK, Timeline, covered
+from suite.execute.timeline import TIMELINE, WORK, Timeline, covered
+from suite.store.results import Store
 from tests.processes import finish
 
 SUITE = {

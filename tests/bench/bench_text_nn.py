@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from models import encoders
+from models.blocks import encoders
 
 TEXTS, TOKENS = int(os.environ.get("LATENTPRINT_TEXTS", "240")), 33
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -13,11 +13,11 @@ import pytest
 import ray
 import torch
 
-from suite import batches, loop
-from suite.loop import Worker
-from suite.prepare import prepare
 from suite.spec import Compute, Part, Training
-from suite.train import build, fit
+from suite.steps.features import prepare
+from suite.steps.fit import build, fit
+from suite.training import batches, loop
+from suite.training.loop import Worker
 
 USERS, STARTS, STEPS, WARM_UP = 400, 3, 40, 10
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

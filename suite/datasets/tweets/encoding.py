@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from suite.datasets.tweets.content import Field
 from suite.datasets.tweets.layout import LABELS
 from suite.datasets.tweets.rows import Floats, Ints, declare
-from suite.features import held_out
+from suite.features.encode import held_out
 
 FOLDS = 5
 WEIGHT = 20.0

@@ -25,7 +25,7 @@ from suite.datasets.tweets.reader_creator import reader_creator_features
 from suite.datasets.tweets.rows import Ints, Past, rows_of
 from suite.datasets.tweets.text import text_features
 from suite.datasets.tweets.vocabulary import marks
-from suite.features import held_out
+from suite.features.encode import held_out
 
 
 def extract(

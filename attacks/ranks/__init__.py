@@ -1,0 +1,1 @@
+"""Exact ranks, neighbors and user means."""

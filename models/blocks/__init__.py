@@ -1,0 +1,1 @@
+"""Layers, columns, normalizers and text encoders that models are built of."""

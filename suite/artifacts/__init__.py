@@ -1,0 +1,1 @@
+"""What each step leaves: types with save and load, nothing else."""

@@ -1,0 +1,1 @@
+"""The Ray cluster: connection, accelerators, maps over shards, memory."""

@@ -1,0 +1,103 @@
+"""The Ray cluster that a suite runs on: a local one, or one that is already there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from urllib.parse import urlsplit
+
+import ray
+
+from suite.cluster import accelerators
+from suite.spec import Compute
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Be connected to a Ray cluster inside the block.
+
+    Parameters
+    ----------
+    address
+        ``auto``, ``host:port`` or ``local``; None takes what ``ray job submit`` has set, and
+        otherwise starts a local cluster that ends with the block. An existing connection is used.
+
+    Raises
+    ------
+    ConnectionError
+        If there is no cluster at the address, the line says how to start one; or if it was lost.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    local = {"include_dashboard": False} if where == "local" else {}
+    try:
+        if where not in ("auto", "local"):
+            _knock(where)
+        ray.init(
+            address=where,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **local,  # type: ignore[arg-type]
+        )
+    except Exception as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        msg = (
+            f"no Ray cluster at {where!r}: {said[0][:160]}; start one with "
+            "'ray start --head' on this machine, or leave --address out; a cluster with a token "
+            "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+        )
+        raise ConnectionError(msg) from None
+    # Ray prints what happens to its workers to stdout, which is for results.
+    with redirect_stdout(sys.stderr):
+        try:
+            yield
+        except ray.exceptions.RayError as error:
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            msg = (
+                f"the Ray cluster at {where!r} was lost: {said[0][:160]}; the same command goes on"
+            )
+            raise ConnectionError(msg) from None
+        finally:
+            ray.shutdown()
+
+
+def fitting(compute: Compute) -> Compute:
+    """Settle the accelerator, and bound a worker's CPUs by those of the largest node that has it.
+
+    Ray would wait for more for ever.
+    """
+    accelerator = accelerators.resolved(compute.accelerator)
+    resources = [node["Resources"] for node in accelerators.living()]
+    having = [r for r in resources if accelerator != "cuda" or r.get("GPU", 0)] or resources
+    largest = max((int(r.get("CPU", 1)) for r in having), default=1)
+    cpus = min(compute.cpus_per_worker, max(largest, 1))
+    return compute.model_copy(update={"cpus_per_worker": cpus, "accelerator": accelerator})
+
+
+def num_cpus() -> int:
+    """CPUs of all machines of the cluster that is connected."""
+    return int(_resources().get("CPU", 0))
+
+
+def num_gpus() -> int:
+    """GPUs of all machines of the cluster that is connected, Apple's too."""
+    return int(_resources().get("GPU", 0))
+
+
+def _resources() -> dict[str, float]:
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return there
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nobody listens: Ray would try for minutes."""
+    at = urlsplit(address if "://" in address else f"//{address}")
+    if at.hostname is None or at.port is None:
+        raise ValueError("allowed are auto, local and host:port")
+    socket.create_connection((at.hostname, at.port), timeout=5).close()

@@ -1,0 +1,1 @@
+"""Synthetic worlds in the exact files of real datasets."""

@@ -1,0 +1,149 @@
+"""What a person sees while a suite runs: one bar for the steps, one line for each running fit."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from suite.plan.plan import Step
+
+QUIET_S = 60.0
+"""Time after which a person who sees lines, not bars, is told that the run goes on."""
+
+
+# Restarted when its process is killed: what it held is lost, and was only to be shown.
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+class Mailbox:
+    """Epochs reported by workers, until the driver reads them, and where each step began."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[str, dict[str, float]]] = []
+        self._places: dict[str, str] = {}
+
+    def begin(self, start: str, node: str) -> None:
+        """Note on which node a start of a step began."""
+        self._places[start] = node
+
+    def places(self) -> dict[str, str]:
+        """Return the node of every start that began."""
+        return self._places
+
+    def put(self, title: str, row: dict[str, float]) -> None:
+        """Leave a row."""
+        self._waiting.append((title, row))
+
+    def take(self) -> list[tuple[str, dict[str, float]]]:
+        """Return all rows left since the last call."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+class Display:
+    """Shows finished steps and epochs; plain lines where the output is not a terminal.
+
+    Parameters
+    ----------
+    console
+        Where to write.
+    num_steps
+        Steps to be run.
+    """
+
+    def __init__(self, console: Console, num_steps: int) -> None:
+        self.console = console
+        # On the driver's own host, whatever happens to others.
+        here = NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(),
+            soft=False,
+        )
+        self.mailbox = Mailbox.options(  # type: ignore[attr-defined]
+            scheduling_strategy=here
+        ).remote()
+        self._said_s = time.monotonic()
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._steps = self._bars.add_task("steps", total=num_steps, note="")
+        self._fits: dict[str, Any] = {}
+
+    def __enter__(self) -> Display:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.update()
+        self._bars.stop()
+
+    def reporter(self, step: Step) -> Callable[[dict[str, float]], None]:
+        """Return the function with which a worker reports an epoch of a step."""
+        return functools.partial(_report, self.mailbox, step.title)
+
+    def beginner(self, start: str) -> Callable[[str], None]:
+        """Return the function with which a task says on which node a start of a step began."""
+        return functools.partial(_begin, self.mailbox, start)
+
+    def places(self) -> dict[str, str]:
+        """Return the node of every start that began."""
+        found: dict[str, str] = ray.get(self.mailbox.places.remote())
+        return found
+
+    def update(self, running: Sequence[str] = ()) -> None:
+        """Show the epochs reported since the last call, or after a while what is running."""
+        for title, row in ray.get(self.mailbox.take.remote()):
+            note = f"loss {row['loss']:.4f}, validation AUC {row['validation_auc']:.4f}"
+            if not self.console.is_terminal:
+                self._line(f"{title}: epoch {row['epoch']:.0f}, {note}")
+            elif title in self._fits:
+                self._bars.update(self._fits[title], completed=row["epoch"], note=note)
+            else:
+                self._fits[title] = self._bars.add_task(
+                    title, total=row["epochs"], completed=int(row["epoch"]), note=note
+                )
+
+        quiet_s = time.monotonic() - self._said_s
+        if running and quiet_s > QUIET_S and not self.console.is_terminal:
+            task = self._bars.tasks[self._steps]
+            more = f" and {len(running) - 1} more" if len(running) > 1 else ""
+            self._line(f"{task.completed:.0f} of {task.total:.0f} steps done; {running[0]}{more}")
+
+    def lost(self, step: Step, what: str) -> None:
+        """Show what stands in a step's way, though it goes on."""
+        self._line(f"{step.title}: {what}", style="yellow")
+
+    def finished(self, step: Step, reason: str | None = None, *, inherited: bool = False) -> None:
+        """Show that a step ended, well or with a reason why not, unless an input shows it."""
+        self._bars.advance(self._steps)
+        if step.title in self._fits:
+            self._bars.remove_task(self._fits.pop(step.title))
+        if reason and not inherited:
+            self._line(f"failed {step.title}: {reason}", style="red")
+        elif not reason and not self.console.is_terminal and step.kind in ("features", "fit"):
+            self._line(f"{step.title}: done")
+
+    def _line(self, text: str, style: str = "") -> None:
+        self._said_s = time.monotonic()
+        # Text, not str: rich would read the brackets of a reason as markup.
+        self.console.print(Text(text, style=style), soft_wrap=True)
+
+
+def _report(mailbox: Any, title: str, row: dict[str, float]) -> None:
+    mailbox.put.remote(title, row)
+
+
+def _begin(mailbox: Any, start: str, node: str) -> None:
+    # Waited for: where a step is must be known before its host can be lost.
+    ray.get(mailbox.begin.remote(start, node))

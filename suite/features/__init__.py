@@ -1,0 +1,1 @@
+"""Canonical tables -> the arrays that models read."""

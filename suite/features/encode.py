@@ -1,0 +1,355 @@
+"""From canonical tables to the arrays that models read.
+
+All that is fitted (means, deviations, vocabularies) is fitted on the train window's trained users.
+A missing value is the train mean, which is 0 once standardized.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models.base import NUM_CATEGORIES, NUM_TYPES
+from suite.datasets.base import WINDOWS, Tables, WideFeature
+from suite.features.context import CONTINUOUS, in_context
+from suite.features.histories import PIECE, Described, describe, described
+from suite.features.texts import texts
+
+Statistics = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Features:
+    """E events that share R histories, one for each window and user with an event in it.
+
+    Attributes
+    ----------
+    events
+        E rows sorted by window (in time order), user, time, event: ``event_id``, ``user_id``,
+        ``item_id``, ``window``, ``time``, ``session_id``, ``trained`` (the user is not held out),
+        ``row`` (of the event's history in the arrays), and a Boolean column for each label.
+    aggregates : (R, 27)
+        Standardized ``suite.features.aggregates.AGGREGATES``.
+    sequence : (R, 50, 2)
+        Standardized channels of the last 50 steps, left-aligned; a null step is 0 s or 0 % before
+        it is standardized, padding is exactly 0.
+    mask : (R, 50)
+        True where a step exists.
+    categorical : (E, 2)
+        Category in [0, 32), item type in [0, 16); 0 is unknown.
+    continuous : (E, 8)
+        Standardized ``CONTINUOUS``, sine and cosine too.
+    labels : (E, L)
+        0 or 1, in the order of ``label_names``.
+    wide : (E, F)
+        Features that the dataset computed itself, in raw units, NaN where unknown.
+    tokens : (V, T)
+        Token ids of the V distinct texts of the events' items, at most 64 each, 0 as padding; a
+        text that is longer keeps its closing token. An item without a text has a row of padding;
+        without any text there is one row and T is 0.
+    text_row : (E,)
+        Row of the event's text in ``tokens``.
+    label_names
+        ``engaged`` first.
+    wide_features
+        What the columns of ``wide`` are.
+    dropped, filled
+        Rows that the dataset left out, and kept with an assumed value, by reason.
+    statistics
+        All that was fitted.
+    """
+
+    events: pl.DataFrame
+    aggregates: NDArray[np.float32]
+    sequence: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    categorical: NDArray[np.int64]
+    continuous: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    wide: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+    text_row: NDArray[np.int64]
+    label_names: tuple[str, ...]
+    wide_features: tuple[WideFeature, ...]
+    dropped: dict[str, int]
+    filled: dict[str, int]
+    statistics: Statistics
+
+    def save(self, folder: Path) -> None:
+        """Write Parquet, ``.npy`` and JSON files into a folder, made where it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.events.write_parquet(folder / "events.parquet")
+        for name in _ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+        meta = {name: getattr(self, name) for name in _META}
+        meta["wide_features"] = [asdict(feature) for feature in self.wide_features]
+        (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Features:
+        """Open what ``save`` wrote; the arrays stay on disk, memory-mapped and read-only."""
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in _ARRAYS
+        }
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        meta["label_names"] = tuple(meta["label_names"])
+        meta["wide_features"] = tuple(WideFeature(**known) for known in meta["wide_features"])
+        return cls(events=pl.read_parquet(folder / "events.parquet"), **arrays, **meta)
+
+
+_ARRAYS = (
+    "aggregates",
+    "sequence",
+    "mask",
+    "categorical",
+    "continuous",
+    "labels",
+    "wide",
+    "tokens",
+    "text_row",
+)
+_META = ("label_names", "dropped", "filled", "statistics")
+
+
+def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Features:
+    """Fit on the train window's trained users and transform every event.
+
+    Parameters
+    ----------
+    tables
+        Canonical tables.
+    time_zone
+        IANA name of the zone of the users' days and hours.
+    holdout_users
+        Share of users in [0, 1) that no fit may see.
+
+    Raises
+    ------
+    ValueError
+        No trained user in train; an event without a history; a label with one class among the
+        trained users' events in train; a feature that is NaN or infinite.
+    """
+    events = _events(tables.events, holdout_users)
+    label_names = _label_names(events)
+    fitting = (pl.col("window") == "train") & pl.col("trained")
+    _check_labels(events.filter(fitting), label_names)
+
+    histories = described(
+        events, tables.histories, items=tables.items, starts=tables.starts, time_zone=time_zone
+    )
+    context = in_context(events, tables.items, time_zone)
+    fitted = events.unique("row", keep="first", maintain_order=True).select(fitting).to_series()
+    wide = _wide(events, tables)
+    statistics = _fit(
+        histories.aggregates.filter(fitted),
+        histories.steps(fitted.to_numpy()),
+        context.filter(fitting),
+        wide.filter(events.select(fitting).to_series()),
+    )
+    tokens, text_row = texts(events, tables.items)
+    return Features(
+        events.drop("device"),
+        *_encoded(histories, statistics),
+        categorical=_categorical(context, statistics),
+        continuous=_standardized("continuous", context.select(CONTINUOUS), statistics),
+        labels=events.select(pl.col(label_names).cast(pl.Float32)).to_numpy(order="c"),
+        wide=wide.to_numpy(order="c").reshape(len(events), wide.width),
+        tokens=tokens,
+        text_row=text_row,
+        label_names=label_names,
+        wide_features=tables.wide_features,
+        dropped=dict(tables.dropped),
+        filled=dict(tables.filled),
+        statistics=statistics,
+    )
+
+
+def encode_histories(
+    histories: pl.DataFrame,
+    items: pl.LazyFrame,
+    *,
+    starts: Mapping[str, datetime],
+    time_zone: str,
+    statistics: Statistics,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Describe other histories, R canonical ones, by statistics that were fitted before.
+
+    Returns
+    -------
+    aggregates : (R, 27)
+    sequence : (R, 50, 2)
+    mask : (R, 50)
+        As in ``Features``.
+
+    Raises
+    ------
+    ValueError
+        An aggregate or a step is NaN or infinite.
+    """
+    numbered = histories.with_columns(row=pl.int_range(pl.len()))
+    found = describe(
+        numbered.iter_slices(PIECE),
+        histories.height,
+        items=items,
+        starts=starts,
+        time_zone=time_zone,
+    )
+    return _encoded(found, statistics)
+
+
+def held_out(user_id: NDArray[np.integer[Any]], share: float) -> NDArray[np.bool_]:
+    """Choose about this share of users, the same ones wherever it runs.
+
+    The identifier goes through SplitMix64: the increment and the finalizer, that is the first
+    output of the generator seeded with it.
+
+    Parameters
+    ----------
+    user_id : (n,)
+        Identifiers, 64 bits; one that is chosen at a share stays chosen at larger ones.
+    share
+        In [0, 1]; 0 chooses none, 1 all.
+
+    References
+    ----------
+    Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014;
+    constants as in Vigna's public-domain splitmix64.c, 2015.
+    """
+    z = user_id.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    chosen: NDArray[np.bool_] = (z >> np.uint64(11)) * 2.0**-53 < share
+    return chosen
+
+
+def _events(events: pl.LazyFrame, holdout_users: float) -> pl.DataFrame:
+    """Sort, mark the trained users and number the histories."""
+    ordered = events.sort(
+        pl.col("window").cast(pl.Enum(WINDOWS)), "user_id", "time", "event_id"
+    ).collect()
+    chosen = held_out(ordered["user_id"].to_numpy(), holdout_users)
+    known = ("event_id", "user_id", "item_id", "window", "time", "session_id", "device")
+    return ordered.select(
+        *known,
+        pl.Series("trained", ~chosen),
+        pl.struct("window", "user_id").rle_id().cast(pl.Int64).alias("row"),
+        pl.selectors.boolean(),
+    )
+
+
+def _label_names(events: pl.DataFrame) -> tuple[str, ...]:
+    names = events.drop("trained").select(pl.selectors.boolean()).columns
+    if "engaged" not in names:
+        raise ValueError(f"events: column engaged is missing; the Boolean columns are {names}")
+    return ("engaged", *(name for name in names if name != "engaged"))
+
+
+def _check_labels(fitting: pl.DataFrame, label_names: tuple[str, ...]) -> None:
+    if fitting.is_empty():
+        raise ValueError("events: window train has no event of a trained user; lower holdout_users")
+    for name in label_names:
+        if fitting[name].n_unique() < 2:
+            raise ValueError(
+                f"events: label {name} is always {fitting[name][0]} among the {fitting.height} "
+                "train events of trained users; both classes are needed"
+            )
+
+
+def _wide(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Columns of the wide features, a row per event; no column where there are none."""
+    if tables.wide is None:
+        return pl.DataFrame(height=events.height)
+    return (
+        events.lazy()
+        .select("event_id")
+        .join(tables.wide, on="event_id", how="left", maintain_order="left")
+        .select(feature.name for feature in tables.wide_features)
+        .collect(engine="streaming")
+    )
+
+
+def _encoded(
+    histories: Described, statistics: Statistics
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Standardize; the sequence in place, since a copy would be the largest thing in memory."""
+    sequence, mask = histories.sequence, histories.mask
+    for first in range(0, len(mask), PIECE):
+        rows = slice(first, first + PIECE)
+        steps = histories.steps(rows)
+        sequence[rows][mask[rows]] = _standardized("sequence", steps, statistics)
+    return _standardized("aggregates", histories.aggregates, statistics), sequence, mask
+
+
+def _fit(
+    described: pl.DataFrame, steps: pl.DataFrame, context: pl.DataFrame, wide: pl.DataFrame
+) -> Statistics:
+    groups = {
+        "aggregates": described,
+        "sequence": steps,
+        "continuous": context.select(CONTINUOUS),
+        "wide": wide,
+    }
+    statistics: Statistics = {
+        "categories": _most_frequent(context["category"], NUM_CATEGORIES - 1),
+        "item_types": _most_frequent(context["item_type"], NUM_TYPES - 1),
+    }
+    for name, group in groups.items():
+        if not group.width:
+            statistics |= {f"{name}_mean": [], f"{name}_std": []}
+            continue
+        # In one chunk: how many there are depends on the threads, and so would the last bit.
+        values = group.rechunk()
+        # A column of equal values would else be divided by its rounding error.
+        varies = pl.all().min() < pl.all().max()
+        spread = values.select(pl.when(varies).then(pl.all().std(ddof=0)).otherwise(1.0))
+        statistics[f"{name}_mean"] = list(values.mean().fill_null(0).row(0))
+        statistics[f"{name}_std"] = list(spread.row(0))
+    return statistics
+
+
+def _most_frequent(names: pl.Series, n: int) -> list[str]:
+    """At most n names, most frequent first, equally frequent ones by name."""
+    counts = names.drop_nulls().value_counts(name="count")
+    by_count = counts.sort("count", names.name, descending=[True, False])
+    return by_count[names.name].head(n).to_list()
+
+
+def _categorical(context: pl.DataFrame, statistics: Statistics) -> NDArray[np.int64]:
+    columns = {"category": statistics["categories"], "item_type": statistics["item_types"]}
+    ids = context.select(
+        pl.col(name).replace_strict(
+            pl.Series(known, dtype=pl.String),
+            pl.Series(range(1, len(known) + 1), dtype=pl.Int64),
+            default=0,
+        )
+        for name, known in columns.items()
+    )
+    return ids.to_numpy(order="c")
+
+
+def _standardized(name: str, values: pl.DataFrame, statistics: Statistics) -> NDArray[np.float32]:
+    moments = zip(
+        values.columns, statistics[f"{name}_mean"], statistics[f"{name}_std"], strict=True
+    )
+    scaled = values.select(
+        ((pl.col(column) - mean) / std).fill_null(0).cast(pl.Float32)
+        for column, mean, std in moments
+    )
+    for column in scaled.iter_columns():
+        if not column.is_finite().all():
+            wrong = int((~column.is_finite()).sum())
+            raise ValueError(
+                f"features: {column.name} is NaN or infinite in {wrong} of {scaled.height} rows; "
+                "all must be finite"
+            )
+    return scaled.to_numpy(order="c")

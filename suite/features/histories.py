@@ -1,0 +1,123 @@
+"""Histories described piece by piece: memory holds what is known of each, and one piece of them.
+
+A history has hundreds of steps, of which 27 numbers and the last 50 steps are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from suite.features.aggregates import AGGREGATES, CHANNELS, NUM_STEPS, aggregates
+
+PIECE = 10_000
+"""Histories described at a time: about 2 million steps, and 0.3 GiB."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is known of R histories, before anything is standardized.
+
+    Attributes
+    ----------
+    aggregates
+        R rows of ``suite.features.aggregates.AGGREGATES``, float64.
+    sequence : (R, 50, 2)
+        Channels of the last 50 steps, left-aligned; a null step and padding are 0.
+    mask : (R, 50)
+        True where a step exists.
+    """
+
+    aggregates: pl.DataFrame
+    sequence: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+    def steps(self, rows: NDArray[np.bool_] | slice) -> pl.DataFrame:
+        """List the existing steps of some histories, one a row, float64."""
+        values = self.sequence[rows][self.mask[rows]]
+        return pl.DataFrame(values, schema=list(CHANNELS)).cast(pl.Float64)
+
+
+def described(events: pl.DataFrame, histories: pl.LazyFrame, **how: object) -> Described:
+    """Describe the histories that events have, in the order of the events' ``row``.
+
+    Parameters
+    ----------
+    events
+        ``row, window, user_id``; rows are numbered from 0.
+    histories
+        Canonical histories, of which others may be among them.
+    how
+        As for ``describe``.
+
+    Raises
+    ------
+    ValueError
+        A row has no history.
+    """
+    wanted = events.select("row", "window", "user_id").unique("row")
+    found = histories.filter(pl.col("time").list.len() > 0).join(
+        wanted.lazy(), on=["window", "user_id"]
+    )
+    seen = np.zeros(wanted.height, dtype=np.bool_)
+
+    def pieces() -> Iterator[pl.DataFrame]:
+        for piece in found.collect_batches(chunk_size=PIECE, engine="streaming"):
+            seen[piece["row"].to_numpy()] = True
+            yield piece
+
+    result = describe(pieces(), wanted.height, **how)  # type: ignore[arg-type]
+    if not seen.all():
+        lost = wanted.filter(pl.col("row") == int(np.argmin(seen)))
+        window, user = lost.select("window", "user_id").row(0)
+        raise ValueError(
+            f"histories: {int((~seen).sum())} users with events have no history, first user_id "
+            f"{user} in window {window}; such events are dropped before"
+        )
+    return result
+
+
+def describe(
+    pieces: Iterable[pl.DataFrame],
+    num_histories: int,
+    *,
+    items: pl.LazyFrame,
+    starts: Mapping[str, datetime],
+    time_zone: str,
+) -> Described:
+    """Describe histories that come in pieces, in any order.
+
+    Parameters
+    ----------
+    pieces
+        Canonical histories, each with at least one step, and ``row``, its place in the result.
+    num_histories
+        R.
+    items
+        Canonical items; an item that is missing has an unknown category.
+    starts
+        Start of each window (UTC).
+    time_zone
+        IANA name of the users' zone.
+    """
+    known = items.select("item_id", "category").collect().lazy()
+    values = np.empty((len(AGGREGATES), num_histories))
+    sequence = np.zeros((num_histories, NUM_STEPS, len(CHANNELS)), dtype=np.float32)
+    mask = np.zeros((num_histories, NUM_STEPS), dtype=np.bool_)
+    for piece in pieces:
+        row = piece["row"].to_numpy()
+        whole = aggregates(piece.lazy().drop("row"), known, starts=starts, time_zone=time_zone)
+        values[:, row] = whole.collect().to_numpy().T
+        there = np.arange(NUM_STEPS) < piece["time"].list.len().to_numpy()[:, None]
+        last = piece.select(pl.col(CHANNELS).list.tail(NUM_STEPS)).explode(CHANNELS).fill_null(0)
+        # Row-major order of a left-aligned mask is the order of the exploded steps.
+        steps = np.zeros((*there.shape, len(CHANNELS)), dtype=np.float32)
+        steps[there] = last.to_numpy()
+        sequence[row], mask[row] = steps, there
+    columns = zip(AGGREGATES, values, strict=True)
+    return Described(pl.DataFrame(dict(columns)), sequence, mask)

@@ -1,0 +1,348 @@
+"""Cells become one table: a row per cell, a leaderboard per suite.
+
+A row is plain data with fixed keys. Two leaderboards are equal when all but the seconds are, so a
+repeated, a continued and a distributed run can be compared in one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+Rank = Annotated[float, Field(ge=1)]
+
+_T = TypeVar("_T", bound=BaseModel)
+
+REFERENCES = Path(__file__).parents[1] / "references"
+
+
+class Row(BaseModel):
+    """One cell of a suite with everything that was measured.
+
+    A metric that does not exist is null: utility of a release without a model or of defended
+    vectors, an interval that was not asked for, everything of a failed cell.
+
+    Attributes
+    ----------
+    reason
+        Why the cell failed; of a done one, which attack was chosen and why utility is null.
+    auc, auc_low, auc_high, ap, f1, log_loss
+        Utility on the test window, label ``engaged``; log loss in nats.
+    top1, top5, top10, top20, mrr, mean_rank, median_rank
+        Re-identification over all probes, exact ranks, ties in random order.
+    bits
+        log2 N - E[log2 rank].
+    lift
+        top1 / chance, with chance = 1/N.
+    raw_lift
+        Lift of the model's own scaled inputs in the same protocol, defense and attack.
+    num_gallery, num_probes, num_dropped
+        N, probes scored, events left out.
+    num_users_always, num_users_never
+        Users whose every probe, or no probe, is identified.
+    per_user_top1
+        Mean over users of each user's top-1.
+    fit_s, represent_s, attack_s
+        Seconds of the three steps; left out of every comparison.
+    digest
+        Content digest of the cell.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    dataset: str
+    synthetic: bool
+    model: str
+    seed: int
+    release: str
+    protocol: str
+    defense: str
+    attack: str
+    status: Literal["done", "failed"]
+    reason: str | None = None
+    auc: Rate | None = None
+    auc_low: Rate | None = None
+    auc_high: Rate | None = None
+    ap: Rate | None = None
+    f1: Rate | None = None
+    log_loss: NonNegativeFloat | None = None
+    top1: Rate | None = None
+    top1_low: Rate | None = None
+    top1_high: Rate | None = None
+    top5: Rate | None = None
+    top10: Rate | None = None
+    top20: Rate | None = None
+    mrr: Rate | None = None
+    mrr_low: Rate | None = None
+    mrr_high: Rate | None = None
+    mean_rank: Rank | None = None
+    median_rank: Rank | None = None
+    bits: float | None = None
+    lift: NonNegativeFloat | None = None
+    lift_low: NonNegativeFloat | None = None
+    lift_high: NonNegativeFloat | None = None
+    chance: Rate | None = None
+    raw_lift: NonNegativeFloat | None = None
+    num_gallery: NonNegativeInt | None = None
+    num_probes: NonNegativeInt | None = None
+    num_dropped: NonNegativeInt | None = None
+    num_users_always: NonNegativeInt | None = None
+    num_users_never: NonNegativeInt | None = None
+    per_user_top1: Rate | None = None
+    per_user_top1_low: Rate | None = None
+    per_user_top1_high: Rate | None = None
+    num_parameters: NonNegativeInt | None = None
+    fit_s: NonNegativeFloat | None = None
+    represent_s: NonNegativeFloat | None = None
+    attack_s: NonNegativeFloat | None = None
+    digest: str
+
+    @model_validator(mode="after")
+    def _possible(self) -> Row:
+        """Refuse what no ranking can yield; published leaderboards elsewhere hold such rows."""
+        if self.status == "failed" and not self.reason:
+            raise ValueError("a failed cell needs a reason")
+        ladder = [k for k in (self.top1, self.top5, self.top10, self.top20) if k is not None]
+        # Claimed figures are rounded and means of shares differ in the last bit.
+        slack = 1e-9
+        if any(low > high + slack for low, high in pairwise(ladder)):
+            raise ValueError("top1, top5, top10, top20 must not fall")
+        if self.top1 is not None and self.mrr is not None and self.top1 > self.mrr + slack:
+            raise ValueError("mrr must be at least top1")
+        return self
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Where the row stands in a leaderboard, whatever was measured and in whatever order."""
+        return (
+            self.dataset,
+            self.protocol,
+            self.release,
+            self.model,
+            self.defense,
+            self.attack,
+            self.seed,
+            self.digest,
+        )
+
+    def result(self) -> dict[str, Any]:
+        """Return all but the seconds: what two runs of the same cell must share."""
+        return {key: value for key, value in self.model_dump().items() if not key.endswith("_s")}
+
+
+def _in_place(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    return tuple(sorted(rows, key=lambda row: row.place))
+
+
+class Point(BaseModel):
+    """A figure to be drawn: over ``group``, in the color of ``name``, with bounds if it has any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: str
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Section(BaseModel):
+    """A table with its title; all cells are texts. Where it has points, the page draws them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    header: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    points: tuple[Point, ...] = ()
+
+
+class Leaderboard(BaseModel):
+    """The rows of one suite, in one order whatever order the cells finished in.
+
+    Attributes
+    ----------
+    suite
+        Name of the suite.
+    rows
+        One per cell, failed cells included.
+    versions
+        What ran, by name: package and its version. Shown, not compared: the digests of the cells
+        hold the versions that matter.
+    analyses
+        Tables of what several cells say together; computed from the rows' own raw results, so
+        that they are shown and not compared.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str
+    versions: dict[str, str] = {}
+    analyses: tuple[Section, ...] = ()
+    rows: Annotated[tuple[Row, ...], AfterValidator(_in_place)]
+
+    @model_validator(mode="after")
+    def _once(self) -> Leaderboard:
+        seen: set[str] = set()
+        for row in self.rows:
+            if row.digest in seen:
+                raise ValueError(f"digest {row.digest} appears twice; one row per cell")
+            seen.add(row.digest)
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the suite's name and all keys of all rows but the seconds."""
+        content = {"suite": self.suite, "rows": [row.result() for row in self.rows]}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any row comes from simulated users."""
+        return any(row.synthetic for row in self.rows)
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """Rows of failed cells."""
+        return tuple(row for row in self.rows if row.status == "failed")
+
+    def equal(self, other: Leaderboard) -> bool:
+        """Whether the other holds the same results, however long they took."""
+        return self.digest == other.digest
+
+    def to_json(self) -> str:
+        """Return the leaderboard as JSON, one row a line: a change reads as a diff of lines."""
+        head = {"suite": self.suite, "digest": self.digest}
+        head |= self.model_dump(include={"versions", "analyses"})
+        lines = [json.dumps(row.model_dump(), allow_nan=False) for row in self.rows]
+        body = ",\n".join(lines)
+        return f'{json.dumps(head)[:-1]}, "rows": [\n{body}\n]}}\n'
+
+    @classmethod
+    def from_json(cls, text: str) -> Leaderboard:
+        """Read what ``to_json`` wrote.
+
+        Raises
+        ------
+        ValueError
+            One line: not JSON, an unknown or missing key, a value out of its range, or rows that
+            do not match the digest beside them.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"leaderboard: not JSON: {error}") from None
+        if not isinstance(data, dict):
+            raise ValueError("leaderboard: expected an object with the keys suite and rows")
+        digest = data.pop("digest", None)
+        board = _validated(cls, data, "leaderboard")
+        if digest is not None and digest != board.digest:
+            raise ValueError(
+                f"leaderboard: the rows hash to {board.digest[:12]}, the file says "
+                f"{str(digest)[:12]}; it was edited after it was written"
+            )
+        return board
+
+
+class Benchmark(BaseModel):
+    """A utility figure of somebody else's model, as quoted by a source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    metric: str
+    value: float
+    note: str = ""
+
+
+class Task(BaseModel):
+    """Figures of one label of somebody's model, as a source states them; RCE in percent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    stage: str
+    method: str
+    label: str
+    ap: Rate
+    rce: float
+    note: str = ""
+
+
+class Claims(BaseModel):
+    """Numbers that a source document states and that were not measured here.
+
+    Attributes
+    ----------
+    source
+        Title and origin of the document.
+    note
+        What a reader must know before comparing.
+    rows
+        In the leaderboard's keys; each digest starts with ``claimed``.
+    benchmarks
+        Figures quoted by the source from elsewhere.
+    tasks
+        AP and RCE of each label.
+    also
+        Further suites that they are shown beside.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str
+    source: str
+    note: str
+    rows: tuple[Row, ...] = ()
+    benchmarks: tuple[Benchmark, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    also: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _labelled(self) -> Claims:
+        for row in self.rows:
+            if not row.digest.startswith("claimed"):
+                raise ValueError(f"digest of a claimed row must start with claimed: {row.digest}")
+        return self
+
+
+def claims(suite: str) -> Claims | None:
+    """Read what the source documents claim for a suite; None when they claim nothing.
+
+    Raises
+    ------
+    ValueError
+        One line: the file, the key, what was found.
+    """
+    for path in sorted(REFERENCES.glob("*.yaml")):
+        found = _validated(Claims, yaml.safe_load(path.read_text()), str(path))
+        if suite in (found.suite, *found.also):
+            return found
+    return None
+
+
+def _validated(kind: type[_T], data: Any, name: str) -> _T:
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "content"
+        raise ValueError(f"{name}: {key}: {first['msg']}, got {first['input']!r:.80}") from None

@@ -1,0 +1,1 @@
+"""Cells -> steps with digests."""

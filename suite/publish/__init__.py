@@ -1,0 +1,1 @@
+"""A table -> the places where it is read."""

@@ -1,0 +1,50 @@
+"""One self-contained HTML page: AUC versus lift, the tables, and how to read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from suite.leaderboard import render as tables
+from suite.leaderboard.rows import Leaderboard
+from suite.publish.report.plot import plot
+from suite.publish.report.points import points
+
+
+def page(board: Leaderboard) -> str:
+    """Return the page; it fetches nothing, plotly.js (about 4 MB) is part of it."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("page.html.j2").render(
+        board=board,
+        title=tables.title(board),
+        plot=Markup(plot(board)),
+        points=lambda section: Markup(points(section)),
+        sections=tables.sections(board),
+        numbers=tables.NUMBERS + tables.SEEDS,
+        notes=tables.notes(board),
+    )
+
+
+def write(board: Leaderboard, folder: Path) -> None:
+    """Write ``leaderboard.{json,csv,md,html}``, each whole or not at all.
+
+    The JSON comes last: where it is, the others are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, render in (
+        ("html", page),
+        ("md", tables.markdown),
+        ("csv", tables.csv),
+        ("json", Leaderboard.to_json),
+    ):
+        path = folder / f"leaderboard.{kind}"
+        unfinished = path.with_suffix(f".{kind}.tmp")
+        unfinished.write_text(render(board), encoding="utf-8")
+        unfinished.replace(path)

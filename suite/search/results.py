@@ -1,0 +1,172 @@
+"""What a search has found: a table of its trials, and the best as suites that can be run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from suite import registry
+from suite.leaderboard.render import WIDTH
+from suite.search.objective import at, subject
+from suite.spec import Suite
+from suite.store.results import Store
+
+METRICS = ("auc", "lift")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial.
+
+    Attributes
+    ----------
+    number
+        From 1, in the order in which the trials were started.
+    point
+        Value of each parameter.
+    status, reason
+        ``done``, ``stopped`` or ``failed``, and why it failed.
+    metrics
+        ``epoch``, ``auc`` and, if asked for, ``lift``; all on validation.
+    history
+        Rows of the epochs.
+    best
+        Whether no other trial that is done beats it.
+    """
+
+    number: int
+    point: dict[str, Any]
+    status: str
+    reason: str
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+    best: bool
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Trials of a search.
+
+    Attributes
+    ----------
+    name
+        Of the best as a suite.
+    trials
+        In the order of their numbers.
+    """
+
+    name: str
+    trials: list[Tried]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a trial failed."""
+        return any(trial.status == "failed" for trial in self.trials)
+
+    @cached_property
+    def ranked(self) -> list[Tried]:
+        """Trials, the largest AUC first."""
+        return sorted(self.trials, key=lambda trial: -trial.metrics.get("auc", 0.0))
+
+    @cached_property
+    def files(self) -> dict[str, Tried]:
+        """Suite file -> the trial that it runs; numbered where several trials are best."""
+        best = [trial for trial in self.ranked if trial.best]
+        if len(best) == 1:
+            return {"best.yaml": best[0]}
+        return {f"best-{i + 1}.yaml": trial for i, trial in enumerate(best)}
+
+    def save(self, folder: Path) -> None:
+        """Write tuned.json."""
+        (folder / "tuned.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Tuned:
+        """Read what ``save`` wrote."""
+        plain = json.loads((folder / "tuned.json").read_text())
+        return cls(plain["name"], [Tried(**trial) for trial in plain["trials"]])
+
+
+def write(tuned: Tuned, suite: Suite, model: str, folder: Path) -> None:
+    """Write all trials as JSON, and the best as suites: the tuned one, with one model."""
+    tuned.save(folder)
+    for file, trial in tuned.files.items():
+        chosen = at(subject(suite, model), trial.point)
+        reached = [f"{name} {trial.metrics[name]:.4f}" for name in METRICS if name in trial.metrics]
+        best = {
+            "suite": tuned.name + file.removeprefix("best").removesuffix(".yaml"),
+            "about": f"{model} tuned on {suite.suite}; on validation: {', '.join(reached)}",
+            "models": chosen.models,
+            "training": chosen.training,
+            "space": {},
+        }
+        (folder / file).write_text(_yaml(suite.model_copy(update=best)))
+
+
+def show(tuned: Tuned, store: Store) -> None:
+    """Print the trials, the largest AUC first, and where the best are written."""
+    names = list(dict.fromkeys(name for trial in tuned.trials for name in trial.point))
+    metrics = [name for name in METRICS if any(name in t.metrics for t in tuned.trials)]
+    short = [name.rpartition(".")[2] for name in names]
+    table = Table("trial", *short, "epochs", *(f"validation {m}" for m in metrics), "status")
+    for trial in tuned.ranked:
+        table.add_row(
+            f"{trial.number} *" if trial.best else str(trial.number),
+            *(_shown(trial.point.get(name)) for name in names),
+            str(int(trial.metrics.get("epoch", 0))),
+            *(f"{trial.metrics[m]:.4f}" if m in trial.metrics else "-" for m in metrics),
+            trial.status,
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table)
+    for trial in tuned.trials:
+        if trial.status == "failed":
+            console.print(f"trial {trial.number} failed: {trial.reason}", highlight=False)
+    for file in tuned.files:
+        path = f"{store.published(tuned.name)}/{file}"
+        console.print(f"*: latentprint run {path}", soft_wrap=True, highlight=False)
+    if not tuned.files:
+        console.print("no trial came to its end: there is no best")
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Prints what happens to trials, a line each; the search keeps it, so it holds nothing."""
+
+    def __call__(self, number: int, status: str, row: Mapping[str, Any]) -> None:
+        """Print an epoch, or how a trial ended."""
+        text = f"trial {number}: {status}"
+        if status == "epoch":
+            text += f" {row['epoch']:.0f}"
+        if "auc" in row:
+            text += f", validation AUC {row['auc']:.4f}"
+        if "lift" in row:
+            text += f", lift {row['lift']:.1f}"
+        if status == "failed":
+            text += f": {row.get('reason', 'see the table')}"
+        Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+
+
+def _yaml(suite: Suite) -> str:
+    """Write a suite as a person would."""
+    plain = suite.model_dump(mode="json", exclude_defaults=True)
+    for kind in registry.KINDS.keys() & plain.keys():
+        plain[kind] = [
+            {part["name"]: part["parameters"]} if part.get("parameters") else part["name"]
+            for part in plain[kind]
+        ]
+    return yaml.safe_dump(plain, sort_keys=False)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

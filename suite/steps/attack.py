@@ -1,0 +1,248 @@
+"""Defense + attack over probe shards: who is behind each probe, as exact ranks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from attacks.base import Attack
+from attacks.defenses.base import Defense
+from attacks.inversion import Inversion
+from attacks.linked import Linked
+from attacks.ranks.exact import Ranks
+from attacks.ranks.means import user_means
+from models.base import NUM_CATEGORIES
+from suite import registry
+from suite.cluster import sharded
+from suite.features.encode import Features
+from suite.protocols.base import Protocol
+from suite.spec import Part
+from suite.steps.represent import Representation
+
+PAIRS_PER_SHARD = 2**32
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Raw ranks of an attack; every figure is computed from them later.
+
+    Attributes
+    ----------
+    probes
+        ``event_id, user_id, greater, equal, best`` of every probe: how many gallery users beat,
+        and how many tie with, the true one; the largest score, where some users are unknown.
+    num_gallery
+        Users in the gallery, N.
+    num_dropped
+        Events of the protocol's windows that took no part, their users having too few.
+    facts
+        What an inversion read about the histories, by name.
+    """
+
+    probes: pl.DataFrame
+    num_gallery: int
+    num_dropped: int
+    facts: dict[str, float] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write ranks.parquet and outcome.json."""
+        self.probes.write_parquet(folder / "ranks.parquet")
+        plain = {key: getattr(self, key) for key in ("num_gallery", "num_dropped", "facts")}
+        (folder / "outcome.json").write_text(json.dumps(plain))
+
+    @classmethod
+    def load(cls, folder: Path) -> Outcome:
+        """Read what ``save`` wrote."""
+        plain = json.loads((folder / "outcome.json").read_text())
+        return cls(probes=pl.read_parquet(folder / "ranks.parquet"), **plain)
+
+
+def attack(
+    features: Features,
+    released: Representation,
+    probed: Representation | None = None,
+    *,
+    protocol: Part,
+    defense: Part,
+    attack: Part,
+    seed: int,
+    num_shards: int | None = None,
+) -> Outcome:
+    """Cut, defend and attack one representation.
+
+    Parameters
+    ----------
+    features
+        Events with their windows and times.
+    released
+        Vectors of events; the gallery is made of them.
+    probed
+        Vectors of the same users' events that the probes are made of, where they are others: half
+        of the history, or another training. Only events in both take part.
+    protocol, defense, attack
+        Names and parameters.
+    seed
+        Decides the defense's and the attack's randomness.
+    num_shards
+        Tasks that the probes are spread over; by default one for each 2^32 pairs. The result is
+        the same for any number.
+
+    Returns
+    -------
+    Outcome
+        Exact ranks of all probes.
+    """
+    cutter: Protocol = registry.create("protocols", protocol.name, protocol.parameters)
+    defender: Defense = registry.create("defenses", defense.name, defense.parameters)
+    attacker: Attack = registry.create("attacks", attack.name, attack.parameters)
+    defense_rng, attack_rng = np.random.default_rng(seed).spawn(2)
+
+    probed = probed or released
+    cut = cutter.cut(features.events)
+    for name, event_id in (
+        ("event_row", features.events["event_id"]),
+        ("gallery_row", released.event_id),
+        ("probe_row", probed.event_id),
+    ):
+        rows = pl.DataFrame({"event_id": event_id}).with_row_index(name)
+        cut = cut.join(rows, on="event_id", maintain_order="left")
+    known_events, unknown_events = (
+        cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
+    )
+    vectors = defender.apply(released.vector[known_events["gallery_row"].to_numpy()], defense_rng)
+    known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
+    there = vectors
+    if attacker.other_training:
+        there = defender.apply(probed.vector[known_events["probe_row"].to_numpy()], defense_rng)
+    gallery = _learn(attacker, vectors, there, features, known_events, user_row, attack_rng)
+    del vectors, there  # not held beside the probes, as each is as large as a third of all vectors
+    probe = defender.apply(probed.vector[unknown_events["probe_row"].to_numpy()], defense_rng)
+
+    user = unknown_events["user_id"].to_numpy()
+    true_row = _rows_of(user, known)
+    probe, first = _pool(attacker, probe, user, true_row)
+    true_row, unknown_events = true_row[first], unknown_events[first]
+
+    facts: dict[str, float] = {}
+    if isinstance(attacker, Inversion):
+        facts = attacker.facts(probe, *_histories(features, unknown_events))
+    if attacker.together:
+        num_shards = 1
+    elif num_shards is None:
+        num_shards = -(-len(probe) * len(gallery) // PAIRS_PER_SHARD)
+    pieces = np.array_split(np.arange(len(probe)), num_shards)
+    results = list(sharded.each(_attacked, pieces, attacker, probe, gallery, true_row, gpu=True))
+    probes = unknown_events.select(
+        "event_id",
+        "user_id",
+        greater=pl.Series(np.concatenate([ranks.greater for ranks, _ in results])),
+        equal=pl.Series(np.concatenate([ranks.equal for ranks, _ in results])),
+        best=pl.Series(np.concatenate([best for _, best in results]), dtype=pl.Float32),
+    )
+    return Outcome(
+        probes,
+        num_gallery=len(known),
+        num_dropped=_num_dropped(features.events, cut),
+        facts=facts,
+    )
+
+
+def _learn(
+    attacker: Attack,
+    vectors: NDArray[np.float32],
+    there: NDArray[np.float32],
+    features: Features,
+    events: pl.DataFrame,
+    user_row: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Let the adversary learn from the gallery's events; return one gallery row per user.
+
+    ``there`` are the same events in the probes' space, which ``linked`` knows of a few users;
+    what the features say of the histories behind the events is what ``inversion`` learns to read.
+    """
+    attacker.fit(vectors, user_row, rng)
+    known = vectors
+    if isinstance(attacker, Linked):
+        attacker.align(vectors, there, user_row, rng)
+    elif isinstance(attacker, Inversion):
+        aggregates, favorite = _histories(features, events)
+        attacker.learn(vectors, aggregates, favorite, user_row, rng)
+        known = aggregates
+    return user_means(known, user_row).astype(np.float32)
+
+
+def _pool(
+    attacker: Attack,
+    probe: NDArray[np.float32],
+    user: NDArray[np.int64],
+    true_row: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Average the probes that the adversary knows to be of one person.
+
+    Returns
+    -------
+    probe : (n', d)
+    first : (n',)
+        Row of the first probe of each group.
+    """
+    group = attacker.pool(np.unique(user, return_inverse=True)[1])
+    if isinstance(attacker, Linked):
+        group = np.where(np.isin(true_row, attacker.known_row), -1, group)
+    kept = np.flatnonzero(group >= 0)
+    if not kept.size:
+        raise ValueError(f"{type(attacker).__name__.lower()}: none of {len(group)} probes is left")
+    _, first, group = np.unique(group[kept], return_index=True, return_inverse=True)
+    if len(first) == len(probe):
+        return probe, kept
+    return user_means(probe[kept], group).astype(np.float32), kept[first]
+
+
+def _histories(
+    features: Features, events: pl.DataFrame
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Look up what an inversion is after: of the history behind each of n events.
+
+    Returns
+    -------
+    aggregates : (n, 27)
+        Standardized.
+    favorite : (n,)
+        Most frequent category among the user's events of the same window.
+    """
+    row = features.events["row"].to_numpy()
+    counts = np.zeros((len(features.aggregates), NUM_CATEGORIES), np.int64)
+    np.add.at(counts, (row, features.categorical[:, 0]), 1)
+    chosen = row[events["event_row"].to_numpy()]
+    return features.aggregates[chosen], counts.argmax(axis=1)[chosen]
+
+
+def _rows_of(user: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Gallery row of each probe's user; -1 for one who is not there."""
+    found = np.searchsorted(known, user).clip(max=len(known) - 1)
+    return np.where(known[found] == user, found, -1)
+
+
+def _num_dropped(events: pl.DataFrame, cut: pl.DataFrame) -> int:
+    """Count the events of the protocol's windows that take no part."""
+    windows = events.join(cut, on="event_id", how="semi")["window"].unique()
+    return events.filter(pl.col("window").is_in(windows.implode())).height - cut.height
+
+
+def _attacked(
+    rows: NDArray[np.int64],
+    attacker: Attack,
+    probe: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    true_row: NDArray[np.int64],
+) -> tuple[Ranks, NDArray[np.float32]]:
+    """Rank the true users of some probes; with unknown users among them, score the best guesses."""
+    ranks = attacker.ranks(probe[rows], gallery, true_row[rows])
+    if (true_row >= 0).all():
+        return ranks, np.full(len(rows), np.nan, np.float32)
+    return ranks, attacker.best(probe[rows], gallery)

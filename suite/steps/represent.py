@@ -1,0 +1,212 @@
+"""Model + events -> Representation: the vectors as released, before any defense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from models.base import NUM_CATEGORIES, NUM_TYPES, Model
+from models.network import Network
+from suite import registry
+from suite.artifacts.fitted import Fitted
+from suite.cluster import sharded
+from suite.features.encode import Features
+from suite.spec import Part, Release
+from suite.steps.fit import build
+from suite.training import batches
+
+EVENTS_PER_SHARD = 200_000
+
+EVENTS_PER_GROUP = 65_536
+"""Of a file: a group is in memory as a whole while it is written or read."""
+
+PCA_DIMENSIONS = 64
+"""As many as the torch models release."""
+
+READER, CONTENT = ("reader", "reader_creator"), ("content", "creator")
+"""Groups of wide features that tell of the user, and of what the user was shown."""
+
+
+@dataclass(frozen=True)
+class Representation:
+    """Released vectors of n events, in the order of the features' events.
+
+    Attributes
+    ----------
+    user_id : (n,)
+        Who the vector describes.
+    event_id : (n,)
+        The event that it was computed for.
+    vector : (n, d)
+        What is released.
+    """
+
+    user_id: NDArray[np.int64]
+    event_id: NDArray[np.int64]
+    vector: NDArray[np.float32]
+
+    def save(self, folder: Path) -> None:
+        """Write representation.parquet, which ``latentprint audit`` takes as well."""
+        d = self.vector.shape[1]
+        vector = pa.FixedSizeListArray.from_arrays(pa.array(self.vector.reshape(-1)), d)
+        table = pa.table([self.user_id, self.event_id, vector], ["user_id", "event_id", "vector"])
+        pq.write_table(
+            table,
+            folder / "representation.parquet",
+            compression="none",
+            use_dictionary=False,
+            row_group_size=EVENTS_PER_GROUP,
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Representation:
+        """Read what ``save`` wrote, in pieces: the vectors may be half of what fits in memory."""
+        file = pq.ParquetFile(folder / "representation.parquet")
+        num_events = file.metadata.num_rows
+        user_id, event_id = np.empty(num_events, np.int64), np.empty(num_events, np.int64)
+        d = file.schema_arrow.field("vector").type.list_size
+        vector = np.empty((num_events, d), np.float32)
+        start = 0
+        # Not by iter_batches, which reads the whole file ahead.
+        for number in range(file.num_row_groups):
+            piece = file.read_row_group(number)
+            rows = slice(start, start + len(piece))
+            user_id[rows], event_id[rows] = piece["user_id"], piece["event_id"]
+            vector[rows] = piece["vector"].combine_chunks().flatten().to_numpy().reshape(-1, d)
+            start = rows.stop
+        return cls(user_id, event_id, vector)
+
+
+def represent(
+    features: Features,
+    fitted: Fitted | None = None,
+    *,
+    model: Part,
+    release: Release,
+    seed: int | None = None,
+) -> Representation:
+    """Compute the released vector of every event.
+
+    Parameters
+    ----------
+    features
+        Events of all windows.
+    fitted
+        Weights; only the release ``model`` needs them.
+    model
+        Which model, and so which inputs ``raw`` and ``context_only`` consist of.
+    release
+        ``model``: what the model's ``represent`` gives. ``raw``: its scaled user-side inputs,
+        aggregates, the flattened sequence with zeros as padding, and the wide features about the
+        reader, 0 where unknown. ``context_only``: its item and context inputs, categories as
+        indicators, and the wide features about item and creator; texts are left out, as token ids
+        are no vectors. ``random_net``: what the model gives with its
+        untrained weights, all 0 for a model that has none. ``pca``: ``raw`` in 64 dimensions, the
+        axes fitted on trained users' train histories, or events where there are wide features.
+    seed
+        Of the untrained weights; no other release needs one.
+
+    Returns
+    -------
+    Representation
+        One vector per event, in the order of ``features.events``.
+    """
+    built: Model = registry.create("models", model.name, model.parameters)
+    rows = np.arange(len(features.events))
+    if release == "raw":
+        vector = _user_side(built, features)
+    elif release == "pca":
+        vector = _principal(_user_side(built, features), built, features)
+    elif release == "context_only":
+        vector = _event_side(built, features)
+    else:
+        if release == "random_net":
+            assert seed is not None
+            state = build(model, seed, features).state()
+        else:
+            assert fitted is not None
+            state = fitted.state
+        pieces = list(batches.chunks(features, rows, size=EVENTS_PER_SHARD))
+        # Of the events a model needs their histories alone; the rest would travel in vain.
+        needed = replace(features, events=features.events.select("row"))
+        vector = np.empty((len(rows), 0), np.float32)
+        on_gpu = isinstance(built, Network)
+        released = sharded.each(_vectors, pieces, model, state, needed, gpu=on_gpu)
+        for piece, found in zip(pieces, released, strict=True):
+            if not vector.size:
+                vector = np.empty((len(rows), found.shape[1]), np.float32)
+            vector[piece] = found
+    return Representation(
+        user_id=features.events["user_id"].to_numpy(),
+        event_id=features.events["event_id"].to_numpy(),
+        vector=vector,
+    )
+
+
+def _vectors(
+    rows: NDArray[np.int64], model: Part, state: dict[str, NDArray[Any]], features: Features
+) -> NDArray[np.float32]:
+    """Vectors of some events, in the order of ``rows``; each history is encoded once."""
+    built: Model = registry.create("models", model.name, model.parameters)
+    built.load_state(state)
+    sharded.on_gpu(built)
+    found = [
+        built.represent(batches.gather(features, chunk))
+        for chunk in batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE)
+    ]
+    return np.concatenate(found)
+
+
+def history_rows(features: Features) -> NDArray[np.int64]:
+    """Row of each event's history, ``(E,)``."""
+    return features.events["row"].to_numpy()
+
+
+def _user_side(model: Model, features: Features) -> NDArray[np.float32]:
+    """Concatenate the inputs about each event's user, ``(E, d)``."""
+    inputs = [features.aggregates[:, : model.num_aggregates]]
+    if model.uses_sequence:
+        steps = np.where(features.mask[:, :, None], features.sequence, 0)
+        inputs.append(steps.reshape(len(steps), -1))
+    of_history = np.concatenate(inputs, axis=1, dtype=np.float32)[history_rows(features)]
+    return np.concatenate([of_history, _wide(model, features, READER)], axis=1)
+
+
+def _principal(
+    inputs: NDArray[np.float32], model: Model, features: Features
+) -> NDArray[np.float32]:
+    fitted_on = batches.rows(features, "train", trained=True)
+    if not _wide(model, features, READER).shape[1]:
+        # Every event of a history has the same inputs: an active user must not count for more.
+        _, first = np.unique(history_rows(features)[fitted_on], return_index=True)
+        fitted_on = fitted_on[first]
+    axes = PCA(min(PCA_DIMENSIONS, *inputs[fitted_on].shape), svd_solver="full")
+    principal: NDArray[np.float32] = axes.fit(inputs[fitted_on]).transform(inputs)
+    return principal.astype(np.float32)
+
+
+def _event_side(model: Model, features: Features) -> NDArray[np.float32]:
+    category = np.eye(NUM_CATEGORIES, dtype=np.float32)[features.categorical[:, 0]]
+    item_type = np.eye(NUM_TYPES, dtype=np.float32)[features.categorical[:, 1]]
+    continuous = features.continuous[:, : model.num_continuous]
+    wide = _wide(model, features, CONTENT)
+    return np.concatenate([category, item_type, continuous, wide], axis=1)
+
+
+def _wide(model: Model, features: Features, groups: tuple[str, ...]) -> NDArray[np.float32]:
+    """Standardized wide features of some groups, 0 where unknown, ``(E, f)``."""
+    of_groups = [feature.group in groups for feature in features.wide_features]
+    chosen = np.flatnonzero(of_groups) if model.uses_wide else np.zeros(0, np.int64)
+    mean, std = (
+        np.array(features.statistics[f"wide_{name}"], np.float32)[chosen]
+        for name in ("mean", "std")
+    )
+    scaled: NDArray[np.float32] = (features.wide[:, chosen] - mean) / std
+    return np.nan_to_num(scaled)

@@ -1,0 +1,1 @@
+"""Results by digest, written whole."""

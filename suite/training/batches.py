@@ -1,0 +1,183 @@
+"""Which events go together: batches of whole users, cut from (seed, epoch) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Batch
+from suite.features.encode import Features
+
+Rows = NDArray[np.int64]
+
+EVENTS_AT_ONCE = 4_096
+"""Events whose scores or vectors are computed at once: their texts and histories once each."""
+
+
+def rows(features: Features, window: str, *, trained: bool | None = None) -> Rows:
+    """List the events of a window, or only those of its trained (True) or held-out (False) users.
+
+    Returns
+    -------
+    (n,)
+        Ascending positions in ``features.events``.
+    """
+    chosen = features.events["window"] == window
+    if trained is not None:
+        chosen &= features.events["trained"] == trained
+    return np.flatnonzero(chosen.to_numpy())
+
+
+def gather(features: Features, event_rows: Rows) -> Batch:
+    """Collect B events, each of their U histories and V texts once, as copies in memory.
+
+    Parameters
+    ----------
+    features
+        Arrays of all events.
+    event_rows : (B,)
+        Positions in ``features.events``, in any order; the batch keeps it.
+    """
+    histories, user_row = np.unique(_history(features)[event_rows], return_inverse=True)
+    texts, text_row = np.unique(features.text_row[event_rows], return_inverse=True)
+    return Batch(
+        aggregates=features.aggregates[histories],
+        sequence=features.sequence[histories],
+        mask=features.mask[histories],
+        user_row=user_row.astype(np.int64, copy=False),
+        categorical=features.categorical[event_rows],
+        continuous=features.continuous[event_rows],
+        labels=features.labels[event_rows],
+        wide=features.wide[event_rows],
+        tokens=features.tokens[texts],
+        text_row=text_row.astype(np.int64, copy=False),
+    )
+
+
+def training_batches(
+    features: Features,
+    *,
+    seed: int,
+    epoch: int,
+    size: int = 512,
+    cap: int = 64,
+    window: str = "train",
+) -> list[Rows]:
+    """Cut an epoch into batches of about ``size`` events of whole users.
+
+    Every event of a trained user in the window is in exactly one batch. A user with more than
+    ``cap`` events is split evenly over as few batches as the cap allows; no batch holds more than
+    ``cap`` events of one user. The number of batches is the same in every epoch, so that a schedule
+    can count on it: events / size, rounded up, or what the most active user needs if that is more.
+
+    Parameters
+    ----------
+    features
+        Arrays of all events.
+    seed, epoch
+        Decide everything.
+    size
+        Events in a batch, on average no more.
+    cap
+        In [1, size / 2].
+    window
+        Whose events are cut.
+
+    Returns
+    -------
+    list of (b,)
+        Ascending positions in ``features.events``.
+
+    Raises
+    ------
+    ValueError
+        ``cap`` is out of range.
+    """
+    if not 1 <= cap <= size // 2:
+        raise ValueError(f"cap: {cap} is not in [1, {size // 2}], half of the batch of {size}")
+    rng = np.random.default_rng([seed, epoch])
+    train = rows(features, window, trained=True)
+    _, user, count = np.unique(_history(features)[train], return_inverse=True, return_counts=True)
+
+    place = rng.permutation(len(count))
+    shuffled = train[np.lexsort((rng.random(len(train)), place[user]))]
+    count = count[np.argsort(place)]
+    user = np.repeat(np.arange(len(count)), count)
+
+    num_pieces = -(-count // cap)
+    num_batches = max(-(-len(train) // size), int(num_pieces.max()))
+    nth = np.arange(len(train)) - _starts(count)[user]
+    piece = _starts(num_pieces)[user] + nth * num_pieces[user] // count[user]
+    batch = _batch_of_pieces(
+        np.bincount(piece), np.repeat(num_pieces > 1, num_pieces), num_batches, rng
+    )[piece]
+
+    sizes = np.bincount(batch, minlength=num_batches)
+    return np.split(shuffled[np.lexsort((shuffled, batch))], np.cumsum(sizes)[:-1])
+
+
+def _batch_of_pieces(
+    size: Rows, split: NDArray[np.bool_], num_batches: int, rng: np.random.Generator
+) -> Rows:
+    """Deal the pieces of split users in turn, then fill up with whole users.
+
+    Dealing keeps the consecutive pieces of a user apart, since no user has more pieces than there
+    are batches.
+    """
+    batch = np.empty(len(size), dtype=np.int64)
+    batch[split] = np.resize(rng.permutation(num_batches), int(split.sum()))
+    load = np.bincount(batch[split], weights=size[split], minlength=num_batches)
+    room = np.maximum(size.sum() / num_batches - load, 0)
+    whole = size[~split]
+    if len(whole):
+        edge = np.cumsum(room) * (whole.sum() / room.sum())
+        batch[~split] = np.searchsorted(edge[:-1], _starts(whole), side="right")
+    return batch
+
+
+def deal(batch_rows: Rows, features: Features, num_workers: int) -> list[Rows]:
+    """Split a global batch over workers by whole users.
+
+    Users are dealt back and forth in order of their number of events, which balances both users
+    (the cost of encoding) and events.
+
+    Returns
+    -------
+    list of (b,)
+        One per worker, ascending; empty where there are fewer users than workers.
+    """
+    _, user, count = np.unique(
+        _history(features)[batch_rows], return_inverse=True, return_counts=True
+    )
+    turn = np.empty(len(count), dtype=np.int64)
+    turn[np.argsort(-count, kind="stable")] = np.arange(len(count)) % (2 * num_workers)
+    worker = np.minimum(turn, 2 * num_workers - 1 - turn)[user]
+    return [np.sort(batch_rows[worker == w]) for w in range(num_workers)]
+
+
+def chunks(features: Features, event_rows: Rows, *, size: int) -> Iterator[Rows]:
+    """Cut events into pieces that share no history, so that each is encoded once.
+
+    Yields
+    ------
+    (b,)
+        Positions in ``features.events``, history after history; at least one history, and events
+        of the last one may exceed ``size``.
+    """
+    if len(event_rows) == 0:
+        return
+    history = _history(features)[event_rows]
+    order = np.argsort(history, kind="stable")
+    _, start, count = np.unique(history[order], return_index=True, return_counts=True)
+    chunk = np.repeat(start // size, count)
+    yield from np.split(event_rows[order], np.flatnonzero(np.diff(chunk)) + 1)
+
+
+def _history(features: Features) -> Rows:
+    return features.events["row"].to_numpy()
+
+
+def _starts(count: Rows) -> Rows:
+    return np.cumsum(count) - count

@@ -1,0 +1,305 @@
+"""The training loop of every torch model, in plain torch: it runs with and without Ray.
+
+The global batch is cut from (seed, epoch) alone and then dealt to the workers, so the loss curve
+does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import distributed, nn
+
+from models.base import Batch
+from models.network import Network, TensorBatch, tensors
+from suite.features.encode import Features
+from suite.spec import Training
+from suite.store import checkpoints
+from suite.training import batches
+from suite.training.gloo_hook import average_on_cpu
+from suite.training.scores import mean_auc
+
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Where one copy of the loop runs.
+
+    Attributes
+    ----------
+    rank, world_size
+        Place among the copies; a process group exists when there are several.
+    device
+        Where the network computes.
+    staged
+        Whether gradients travel through the CPU, as the process group cannot reach the device.
+    compile
+        Whether the training step is compiled.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    device: str = "cpu"
+    staged: bool = False
+    compile: bool = False
+
+
+class DivergedError(ValueError):
+    """A loss or a score is no longer a number; trying again would not help."""
+
+
+def train(
+    network: Network,
+    features: Features,
+    training: Training,
+    *,
+    seed: int,
+    worker: Worker,
+    checkpoint_url: str,
+    report: Report,
+    window: str = "train",
+) -> dict[str, Any]:
+    """Fit a network, from its last finished epoch when there is a checkpoint.
+
+    Parameters
+    ----------
+    network
+        Taken over as it is; the best epoch's weights are in the result.
+    features
+        Trained users' train events are fitted, their validation events choose the epoch.
+    training
+        Schedule and sizes.
+    seed
+        Decides the batches and the dropout of each epoch.
+    worker
+        Which copy this is.
+    checkpoint_url
+        File written by rank 0 after each epoch.
+    report
+        Called by every rank after each epoch: epoch (from 1), epochs, loss, validation_auc, and
+        examples_per_s of all workers together.
+    window
+        Whose events of trained users are fitted. On any but train no epoch is judged: the last
+        one is taken for the best, and its rows have no validation_auc.
+
+    Returns
+    -------
+    dict
+        The last checkpoint: ``best`` (weights of the best epoch by validation AUC), ``history``.
+
+    Raises
+    ------
+    DivergedError
+        On every rank, when the loss or the scores are not finite after an epoch.
+    """
+    dtype = torch.float64 if training.precision == "float64" else torch.float32
+    network.to(worker.device, dtype)
+    parallel = _parallel(network, worker)
+    groups = network.parameter_groups(training.learning_rate)
+    optimizer = torch.optim.AdamW(
+        groups, lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=[group["max_lr"] for group in groups],
+        total_steps=training.epochs * len(_batches(features, training, seed, 0, window)),
+        pct_start=training.pct_start,
+    )
+    state = _last(checkpoint_url, worker)
+    if state is None:
+        state = {"epoch": 0, "best_auc": -1.0, "stale": 0, "best": {}, "history": []}
+    else:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+    weight = torch.tensor(
+        positive_weight(features, network.num_labels), device=worker.device, dtype=dtype
+    )
+
+    while state["epoch"] < training.epochs and state["stale"] < training.patience:
+        epoch = state["epoch"]
+        # Dropout must be the same after a resume, and differ between epochs and workers.
+        entropy = np.random.SeedSequence([seed, epoch, worker.rank])
+        torch.manual_seed(int(entropy.generate_state(1)[0]))
+        start = time.perf_counter()
+        plan = _batches(features, training, seed, epoch, window)
+        loss = _epoch(parallel, features, plan, weight, optimizer, schedule, worker, training)
+        seconds = time.perf_counter() - start
+        row = {"epoch": epoch + 1, "loss": loss}
+        better = window != "train"
+        if window == "train":
+            auc = validation_auc(network, features, worker)
+            row["validation_auc"] = auc
+            better = auc > state["best_auc"]
+        row["examples_per_s"] = sum(len(rows) for rows in plan) / seconds
+        state = {
+            "epoch": epoch + 1,
+            "best_auc": max(row.get("validation_auc", -1.0), state["best_auc"]),
+            "stale": 0 if better else state["stale"] + 1,
+            "best": _copied(network) if better else state["best"],
+            "history": [*state["history"], row],
+            "network": _copied(network),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        }
+        if worker.rank == 0:
+            checkpoints.save(checkpoint_url, state)
+        report({**row, "epochs": training.epochs})
+    return state
+
+
+def positive_weight(features: Features, num_labels: int) -> NDArray[np.float32]:
+    """Negatives / positives of each label among trained users' train events, ``(num_labels,)``."""
+    rows = batches.rows(features, "train", trained=True)
+    positives = features.labels[rows, :num_labels].mean(axis=0, dtype=np.float64)
+    weight: NDArray[np.float32] = ((1 - positives) / positives).astype(np.float32)
+    return weight
+
+
+def validation_auc(network: Network, features: Features, worker: Worker) -> float:
+    """``mean_auc`` over trained users' validation events; the workers share the work."""
+    rows = batches.rows(features, "validation", trained=True)
+    chunks = list(batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE))
+    mine = [
+        network.score(batches.gather(features, chunk))
+        for chunk in chunks[worker.rank :: worker.world_size]
+    ]
+    scores = [mine]
+    if worker.world_size > 1:
+        scores = [[] for _ in range(worker.world_size)]
+        distributed.all_gather_object(scores, mine)
+    dealt = [scores[i % worker.world_size][i // worker.world_size] for i in range(len(chunks))]
+    labels, logits = features.labels[np.concatenate(chunks)], np.concatenate(dealt)
+    if not np.isfinite(logits).all():
+        raise DivergedError("training diverged: validation scores are NaN; lower learning_rate")
+    return mean_auc(labels, logits)
+
+
+def _parallel(network: Network, worker: Worker) -> nn.Module:
+    """Wrap a network, so that its gradients are averaged over the workers."""
+    module: nn.Module = network
+    if worker.world_size > 1:
+        # What DDP would send when it starts must not leave a device that is not reached. Nothing
+        # is lost: the weights are equal already, by the seed or the checkpoint.
+        ddp = nn.parallel.DistributedDataParallel(network, init_sync=not worker.staged)
+        if worker.staged:
+            ddp.register_comm_hook(None, average_on_cpu)
+        module = ddp
+    # Batches differ in their numbers of users and events: each size must not be compiled anew.
+    if worker.compile:
+        return torch.compile(module, dynamic=True)  # type: ignore[return-value]
+    return module
+
+
+def _last(checkpoint_url: str, worker: Worker) -> dict[str, Any] | None:
+    """Read the checkpoint on rank 0 for all, since on a shared disk others may see an older one."""
+    state = [checkpoints.load(checkpoint_url) if worker.rank == 0 else None]
+    if worker.world_size > 1:
+        distributed.broadcast_object_list(state)
+    return state[0]
+
+
+def _batches(
+    features: Features, training: Training, seed: int, epoch: int, window: str
+) -> list[NDArray[np.int64]]:
+    return batches.training_batches(
+        features,
+        seed=seed,
+        epoch=epoch,
+        size=training.batch_size,
+        cap=training.user_cap,
+        window=window,
+    )
+
+
+def _epoch(
+    parallel: nn.Module,
+    features: Features,
+    plan: list[NDArray[np.int64]],
+    weight: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    worker: Worker,
+    training: Training,
+) -> float:
+    """Make one pass; return the mean loss per event over all workers."""
+    parallel.train()
+    losses = []
+    for rows in plan:
+        mine = batches.deal(rows, features, worker.world_size)[worker.rank]
+        # A worker without events must still take part in the exchange of gradients.
+        share = 1.0 if len(mine) else 0.0
+        pieces = _pieces(features, mine if len(mine) else rows[:1], training.micro_batch_size)
+        optimizer.zero_grad(set_to_none=True)
+        for number, piece in enumerate(pieces, start=1):
+            batch = _sent(batches.gather(features, piece), worker.device, weight.dtype)
+            with _exchanged(parallel, number == len(pieces)):
+                local = share * _loss(parallel, batch, weight, training.precision == "bf16")
+                # DDP averages the gradients over the workers; the mean wanted is over the events.
+                torch.autograd.backward(worker.world_size * local / len(rows))
+            losses.append(local.detach())
+        optimizer.step()
+        schedule.step()
+    # Read only now: a GPU would have to wait at each step.
+    total = torch.tensor(sum(torch.stack(losses).tolist()), dtype=torch.float64)
+    if worker.world_size > 1:
+        distributed.all_reduce(total)
+    mean = float(total) / sum(len(rows) for rows in plan)
+    if not math.isfinite(mean):
+        raise DivergedError(
+            f"training diverged: the loss of an epoch is {mean}; lower learning_rate"
+        )
+    return mean
+
+
+def _pieces(
+    features: Features, rows: NDArray[np.int64], size: int | None
+) -> list[NDArray[np.int64]]:
+    """Cut a worker's events into what it computes at once, whole histories each."""
+    return [rows] if size is None else list(batches.chunks(features, rows, size=size))
+
+
+def _exchanged(parallel: nn.Module, now: bool) -> AbstractContextManager[None]:
+    """Let the workers average their gradients now, or keep adding them up here."""
+    # A compiled module wraps the one that averages.
+    module = getattr(parallel, "_orig_mod", parallel)
+    if now or not isinstance(module, nn.parallel.DistributedDataParallel):
+        return nullcontext()
+    return module.no_sync()
+
+
+def _loss(
+    parallel: nn.Module, batch: TensorBatch, weight: torch.Tensor, bf16: bool
+) -> torch.Tensor:
+    """Add up the weighted binary cross entropy of all events and labels, and of all members."""
+    with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=bf16):
+        logits = parallel(batch)[1]
+        return F.binary_cross_entropy_with_logits(
+            logits,
+            batch.labels[:, : logits.shape[-1]].expand_as(logits),
+            pos_weight=weight,
+            reduction="sum",
+        )
+
+
+def _sent(batch: Batch, device: str, dtype: torch.dtype) -> TensorBatch:
+    """Copy a batch to the device, to a GPU while it computes on an earlier one."""
+    if not device.startswith("cuda"):
+        return tensors(batch, device, dtype)
+    here = tensors(batch, "cpu", dtype)
+    pinned = {f.name: getattr(here, f.name).pin_memory() for f in fields(here)}
+    return TensorBatch(**{k: v.to(device, non_blocking=True) for k, v in pinned.items()})
+
+
+def _copied(network: Network) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

@@ -1,0 +1,159 @@
+"""Utility of one model: how well its probabilities predict the label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.special import logit
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    precision_recall_curve,
+)
+
+from attacks.measures.intervals import clustered_auc
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A model's logits of one label over the n events of a window.
+
+    Attributes
+    ----------
+    logit : (n,)
+        As trained, under the class weight.
+    label : (n,)
+        What happened.
+    user_id : (n,)
+        Whose event it is.
+    """
+
+    logit: NDArray[np.floating]
+    label: NDArray[np.bool_]
+    user_id: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, scores: pl.DataFrame, window: str) -> Scores:
+        """Take a window's rows of a table with ``user_id, window, engaged, logit``."""
+        rows = scores.filter(pl.col("window") == window)
+        return cls(
+            logit=rows["logit"].to_numpy(),
+            label=rows["engaged"].cast(pl.Boolean).to_numpy(),
+            user_id=rows["user_id"].to_numpy(),
+        )
+
+
+@dataclass(frozen=True)
+class Utility:
+    """Quality of the probabilities on the test window; all but the last three are in [0, 1].
+
+    Attributes
+    ----------
+    auc, auc_low, auc_high
+        Area under the ROC curve with its 95 % interval, users as clusters.
+    ap
+        Average precision.
+    f1, accuracy
+        At ``threshold``.
+    log_loss
+        Cross entropy in nats.
+    rce
+        Percent by which the cross entropy undercuts that of the base rate; negative when worse.
+    threshold
+        Log odds from which an event counts as engaged; it maximizes F1 on validation.
+    """
+
+    auc: float
+    auc_low: float
+    auc_high: float
+    ap: float
+    f1: float
+    accuracy: float
+    log_loss: float
+    rce: float
+    threshold: float
+
+
+def utility(validation: Scores, test: Scores, positive_weight: float) -> Utility:
+    """Measure the test window at the threshold that validation chooses.
+
+    Parameters
+    ----------
+    positive_weight
+        Weight w > 0 that positives had in the loss. Such a loss is minimized by log odds that are
+        ln w too large, so that much is subtracted: probability = sigmoid(logit - ln w).
+
+    Raises
+    ------
+    ValueError
+        If a window is empty, has one class only, or holds a logit that is not finite.
+
+    References
+    ----------
+    Relative cross entropy: Belli et al., "The 2021 RecSys Challenge Dataset: Fairness is not
+    optional", RecSys Challenge workshop, 2021.
+    """
+    for window, scores in (("validation", validation), ("test", test)):
+        _check(window, scores)
+    chosen_on, log_odds = (
+        scores.logit.astype(np.float64) - np.log(positive_weight) for scores in (validation, test)
+    )
+    threshold = best_threshold(chosen_on, validation.label)
+    engaged = log_odds >= threshold
+    auc, low, high = clustered_auc(log_odds, test.label, test.user_id)
+    entropy = cross_entropy(log_odds, test.label)
+    return Utility(
+        auc=auc,
+        auc_low=low,
+        auc_high=high,
+        ap=float(average_precision_score(test.label, log_odds)),
+        f1=float(f1_score(test.label, engaged)),
+        accuracy=float(accuracy_score(test.label, engaged)),
+        log_loss=entropy,
+        rce=relative_cross_entropy(log_odds, test.label),
+        threshold=threshold,
+    )
+
+
+def best_threshold(score: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
+    """Return the smallest score s such that calling everything >= s positive maximizes F1.
+
+    Parameters
+    ----------
+    score, label : (n,)
+        Both classes occur.
+    """
+    precision, recall, thresholds = precision_recall_curve(label, score)
+    # 2pr / (p + r), with 0 in place of 0/0; the last point has no threshold.
+    f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(np.float64).tiny)
+    return float(thresholds[np.argmax(f1[:-1])])
+
+
+def cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
+    """Return the mean cross entropy of ``(n,)`` log odds in nats, finite for finite log odds."""
+    return float(np.mean(np.logaddexp(0.0, log_odds) - np.where(label, log_odds, 0.0)))
+
+
+def relative_cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
+    """Return the percent by which ``(n,)`` log odds undercut the cross entropy of the base rate.
+
+    Both classes occur.
+    """
+    base_rate = np.full(len(label), logit(label.mean()))
+    return 100 * (1 - cross_entropy(log_odds, label) / cross_entropy(base_rate, label))
+
+
+def _check(window: str, scores: Scores) -> None:
+    if not np.isfinite(scores.logit).all():
+        count = int((~np.isfinite(scores.logit)).sum())
+        raise ValueError(f"{window} window: {count} logits are NaN or infinite")
+    positive = int(scores.label.sum())
+    if not 0 < positive < len(scores.label):
+        raise ValueError(
+            f"{window} window: {positive} of {len(scores.label)} events have the label; "
+            "two classes are needed"
+        )

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attacks.measures.comparisons import holm, paired_difference
+from attacks.measures.intervals import bootstrap
+
+
+def test_holm_gives_a_hand_worked_table() -> None:
+    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, then never falling.
+    p = np.array([0.01, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(holm(p), [0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_never_exceeds_one_and_takes_an_empty_family() -> None:
+    assert holm(np.array([0.5, 0.9])).tolist() == [1.0, 1.0]
+    assert holm(np.array([])).tolist() == []
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
+def test_holm_rejects_what_the_step_down_rule_rejects(p: list[float], level: float) -> None:
+    rejected = set()
+    for step, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        if p[i] * (len(p) - step) > level:
+            break
+        rejected.add(i)
+    assert set(np.flatnonzero(holm(np.array(p)) <= level)) == rejected
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan])
+def test_holm_refuses_what_is_no_probability(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"p must be in \[0, 1\]"):
+        holm(np.array([0.5, bad]))
+
+
+def test_p_is_the_share_of_all_swaps_that_differ_as_much() -> None:
+    rng = np.random.default_rng(1)
+    user = np.arange(9).repeat(3)
+    first, second = rng.random(27), rng.random(27) - 0.15
+    sums = (first - second).reshape(9, 3).sum(axis=1)
+    swaps = np.array(list(product([-1, 1], repeat=9))) @ sums
+    exact = (np.abs(swaps) >= abs(sums.sum()) - 1e-12).mean()
+    found = paired_difference(first, second, user, replicates=40_000, rng=rng)
+    # Five standard deviations of a share of 40,000.
+    assert found.p == pytest.approx(exact, abs=5 * (exact * (1 - exact) / 40_000) ** 0.5)
+    assert 0.01 < exact < 0.5
+
+
+def test_the_interval_is_that_of_the_differences() -> None:
+    rng = np.random.default_rng(2)
+    first, second, user = rng.random(300), rng.random(300), rng.integers(0, 40, 300)
+    found = paired_difference(
+        first, second, user, replicates=500, rng=np.random.default_rng(5), level=0.9
+    )
+    low, high = bootstrap(
+        (first - second)[:, None], user, replicates=500, rng=np.random.default_rng(5), level=0.9
+    )
+    assert (found.low, found.high) == (low[0], high[0])
+    assert found.difference == pytest.approx(first.mean() - second.mean())
+
+
+def test_the_same_attack_twice_differs_by_nothing() -> None:
+    credit = np.random.default_rng(0).random(50)
+    found = paired_difference(
+        credit, credit, np.arange(50), replicates=100, rng=np.random.default_rng(0)
+    )
+    assert found.difference == found.low == found.high == 0
+    assert found.p == 1
+
+
+def test_pairing_finds_what_separate_intervals_overlap_on() -> None:
+    rng = np.random.default_rng(3)
+    user = np.arange(200).repeat(5)
+    common = (rng.random(200) < 0.5).repeat(5).astype(float)
+    better = np.maximum(common, rng.random(1000) < 0.06)
+    found = paired_difference(better, common, user, replicates=999, rng=rng)
+    separate = bootstrap(np.column_stack([better, common]), user, replicates=999, rng=rng)
+    assert found.low > 0
+    assert found.p == pytest.approx(0.001)
+    assert separate.low[0] < separate.high[1]
+
+
+def test_attacks_on_different_probes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"the same probes, got \(3,\) and \(2,\)"):
+        paired_difference(
+            np.zeros(3), np.zeros(2), np.arange(3), replicates=10, rng=np.random.default_rng(0)
+        )
+
+
+@pytest.mark.slow
+def test_intervals_cover_a_planted_difference_and_p_is_uniform_without_one() -> None:
+    rng = np.random.default_rng(7)
+    covered, small = [], []
+    for _ in range(1000):
+        skill = rng.beta(1, 3, 150)
+        probes = rng.integers(1, 12, 150)
+        user = np.arange(150).repeat(probes)
+        first, second, third = (
+            rng.random(len(user)) < (skill * factor).repeat(probes) for factor in (1.0, 0.8, 0.8)
+        )
+        found = paired_difference(
+            first.astype(float), second.astype(float), user, replicates=500, rng=rng
+        )
+        covered.append(found.low <= 0.25 * 0.2 <= found.high)
+        null = paired_difference(
+            second.astype(float), third.astype(float), user, replicates=199, rng=rng
+        )
+        small.append(null.p <= 0.05)
+    assert 0.93 <= np.mean(covered) <= 0.97
+    assert 0.03 <= np.mean(small) <= 0.07

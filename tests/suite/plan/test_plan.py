@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from suite import registry, spec
+from suite.plan import digest, plan
+from suite.spec import Suite
+
+OWN = """
+from dataclasses import dataclass
+from pathlib import Path
+from suite.datasets.base import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own(Dataset):
+    path: str
+    column: str = "time"
+
+    def files(self):
+        return [Path(self.path) / "log.csv"]
+
+    def tables(self):
+        raise NotImplementedError
+"""
+
+SMALL = {
+    "suite": "small",
+    "datasets": [{"synthetic": {"users": 10}}],
+    "models": ["logistic", "mlp"],
+    "releases": ["model", "raw", "context_only"],
+    "protocols": ["static", "rolling"],
+    "attacks": ["cosine", "euclidean"],
+}
+
+
+def plans(**keys: object) -> list[plan.Plan]:
+    return plan.plans(Suite.model_validate(SMALL | keys))
+
+
+def digests(kind: str, found: list[plan.Plan]) -> set[str]:
+    return {step.digest for p in found for step in p.last.chain() if step.kind == kind}
+
+
+def test_every_cell_has_a_plan_in_the_order_of_the_suite():
+    suite = Suite.model_validate(SMALL)
+    keys = ("model", "seed", "release", "protocol", "defense", "attack")
+    expected = [(c.model.name, c.seed, c.release, *(p.name for p in c[4:])) for c in suite.cells()]
+    assert [tuple(p.names[key] for key in keys) for p in plans()] == expected
+    assert {(p.names["dataset"], p.names["synthetic"]) for p in plans()} == {("synthetic", True)}
+
+
+def test_cells_share_the_steps_that_are_the_same():
+    found = plans(seeds=[0, 1])
+    num = {kind: len(digests(kind, found)) for kind in ("features", "fit", "represent", "attack")}
+    # raw and context_only need no seed, and the fit no release.
+    assert num == {"features": 1, "fit": 2 * 2, "represent": 2 * (2 + 2), "attack": 48}
+    assert len({p.digest for p in found}) == len(found) == 48
+
+
+def test_a_step_comes_after_what_it_needs():
+    for p in plans():
+        seen: set[str] = set()
+        for step in p.last.chain():
+            assert {needed.digest for needed in step.inputs} <= seen
+            seen.add(step.digest)
+        assert list(p.last.chain())[-1].digest == p.digest
+
+
+def test_only_a_model_release_is_fitted_and_timed_so():
+    for p in plans():
+        fitted = any(step.kind == "fit" for step in p.last.chain())
+        assert fitted == (p.names["release"] == "model") == ("fit" in p.timed)
+        assert {"represent", "attack"} <= p.timed.keys()
+
+
+CHANGES = {
+    "nothing": {},
+    "seed": {"seeds": [1]},
+    "dataset parameter": {"datasets": [{"synthetic": {"users": 11}}]},
+    "held-out users": {"holdout_users": 0.3},
+    "training": {"training": {"epochs": 3}},
+    "learning rate": {"training": {"learning_rate": 1e-3}},
+    "model parameter": {"models": [{"logistic": {"c": 2.0}}, {"mlp": {"width": 64}}]},
+    "protocol parameter": {
+        "protocols": [{"static": {"users": "all"}}, {"rolling": {"probes": "validation"}}]
+    },
+    "bootstrap": {"bootstrap": 200},
+}
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(CHANGES, 2)))
+def test_the_digest_of_a_cell_changes_with_every_parameter(one, other):
+    first, second = plans(**CHANGES[one]), plans(**CHANGES[other])
+    same = {p.digest for p in first} & {p.digest for p in second}
+    fitted = {p.digest for p in first + second if p.names["release"] == "model"}
+    training = {"nothing", "training", "learning rate"}
+    # What needs no fitted model does not depend on how one is trained.
+    assert bool(same) == ({one, other} <= training)
+    assert not same & fitted
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ("bootstrap", {"features", "fit", "represent", "attack"}),
+        ("protocol parameter", {"features", "fit", "represent"}),
+        ("training", {"features"}),
+        ("model parameter", {"features"}),
+        ("dataset parameter", set()),
+    ],
+)
+def test_a_change_redoes_what_depends_on_it_and_no_more(change, kept):
+    before, after = plans(), plans(**CHANGES[change])
+    for kind in ("features", "fit", "represent", "attack", "measure"):
+        assert (digests(kind, before) == digests(kind, after)) == (kind in kept), kind
+
+
+def test_no_digest_depends_on_where_things_run():
+    elsewhere = {"workers": 4, "cpus_per_worker": 2, "accelerator": "cuda"}
+    assert [p.digest for p in plans(compute=elsewhere)] == [p.digest for p in plans()]
+
+
+def test_no_digest_depends_on_the_suites_name_or_its_other_cells():
+    alone = plans(suite="other", about="x", models=["mlp"], attacks=["cosine"])
+    assert {p.digest for p in alone} < {p.digest for p in plans()}
+
+
+def test_a_default_made_explicit_is_the_same_cell():
+    explicit = plans(models=["logistic", {"mlp": {"width": 256}}])
+    assert [p.digest for p in explicit] == [p.digest for p in plans()]
+
+
+@pytest.mark.parametrize(
+    ("keys", "cell"),
+    [
+        ({"seeds": [0, 0]}, "model logistic"),
+        ({"models": ["mlp", {"mlp": {"width": 256}}]}, "model mlp"),
+        ({"releases": ["raw", "raw"]}, "release raw"),
+    ],
+)
+def test_a_cell_asked_for_twice_is_refused(keys, cell):
+    with pytest.raises(ValueError, match=f"^small: .* twice: dataset synthetic.*{cell}"):
+        plans(**keys)
+
+
+def test_only_under_a_defense_a_model_is_measured_without_its_scores(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from attacks.defenses.none import Undefended\nclass Own(Undefended):\n    pass\n"
+    )
+    own = f"{tmp_path}/own.py:Own"
+    found = plans(defenses=["none", own], attacks=["cosine", "best"])
+    measured = [(p.names["defense"], s) for p in found for s in p.last.chain()]
+    said = {(d, s.arguments["defended"]) for d, s in measured if s.kind == "measure"}
+    assert said == {("none", False), (own, True)}
+
+
+def test_an_edit_of_a_source_changes_what_it_decides(monkeypatch):
+    before = plans()
+    edited = digest.ROOT / "suite/steps/measure.py"
+    real = digest.of_file
+    monkeypatch.setattr(digest, "of_file", lambda path: "edited" if path == edited else real(path))
+    digest.sources.cache_clear()
+    after = plans()
+    digest.sources.cache_clear()
+    assert digests("attack", after) == digests("attack", before)
+    assert not digests("measure", after) & digests("measure", before)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A user's own dataset, and plans of it that look at the files anew."""
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "log.csv").write_text("a\n1\n")
+
+    def planned(**parameters: str) -> plan.Plan:
+        digest.of_file.cache_clear()
+        given = {"path": str(tmp_path / "data")} | parameters
+        datasets = [{f"{tmp_path}/own.py:Own": given}]
+        return plans(datasets=datasets, models=["mlp"])[0]
+
+    return tmp_path, planned
+
+
+def test_the_digest_changes_with_the_content_of_the_files(own):
+    folder, planned = own
+    before = planned().digest
+    assert planned().digest == before
+    (folder / "data" / "log.csv").write_text("a\n2\n")
+    assert planned().digest != before
+
+
+def test_the_digest_does_not_change_with_the_place_of_the_data(own, monkeypatch):
+    folder, planned = own
+    before = planned().digest
+    (folder / "data").rename(folder / "moved")
+    assert planned(path=str(folder / "moved")).digest == before
+    monkeypatch.chdir(folder)
+    assert planned(path="moved").digest == before
+
+
+def test_a_parameter_that_happens_to_name_a_folder_still_counts(own, monkeypatch):
+    folder, planned = own
+    (folder / "views").mkdir()
+    (folder / "clicks").mkdir()
+    monkeypatch.chdir(folder)
+    assert planned(column="views").digest != planned(column="clicks").digest
+
+
+def test_a_missing_file_is_named(own):
+    folder, planned = own
+    with pytest.raises(FileNotFoundError, match=r"nowhere/log.csv"):
+        planned(path=str(folder / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"models": ["mlpp"]}, "models: there is no 'mlpp'; did you mean 'mlp'"),
+        ({"attacks": ["cosin"]}, "attacks: there is no 'cosin'; did you mean 'cosine'"),
+        ({"defenses": ["nome"]}, "defenses: there is no 'nome'; did you mean 'none'"),
+        ({"protocols": ["statics"]}, "protocols: there is no 'statics'; did you mean 'static'"),
+        ({"datasets": ["kuairnd"]}, "datasets: there is no 'kuairnd'; did you mean 'kuairand'"),
+        ({"models": [{"mlp": {"widht": 3}}]}, "models: mlp: unknown key 'widht'; did you mean 'wi"),
+        (
+            {"models": [{"mlp": {"width": "x"}}]},
+            "models: mlp: width: found 'x', allowed: .*integer",
+        ),
+        ({"models": [{"mlp": {"width": 0}}]}, "mlp: width must be >= 2"),
+        ({"protocols": [{"static": {"windows": ["tset"]}}]}, "windows.0: found 'tset', allowed: "),
+    ],
+)
+def test_a_wrong_part_is_found_before_anything_runs(keys, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        plans(**keys)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_recipes_can_be_planned_where_their_data_is():
+    quick = plan.plans(spec.load("quick"))
+    assert len(quick) == 36
+    assert {p.names["defense"] for p in quick} == {"none"}
+    assert registry.part("datasets", "synthetic").__name__ == "Synthetic"

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from suite.spec import Part
+from suite.steps.attack import Outcome, attack
+from suite.steps.represent import Representation
+
+NOTHING = Part(name="none")
+
+
+def world(features, *, noise: float = 0.5, d: int = 6, seed: int = 0) -> Representation:
+    """Vectors about a center of each user."""
+    rng = np.random.default_rng(seed)
+    user = features.events["user_id"].to_numpy()
+    centers = rng.normal(size=(user.max() + 1, d))
+    vector = centers[user] + noise * rng.normal(size=(len(user), d))
+    event = features.events["event_id"].to_numpy()
+    return Representation(user_id=user, event_id=event, vector=vector.astype(np.float32))
+
+
+def run(features, representation, protocol="static", name="cosine", **more) -> Outcome:
+    parts = {"protocol": Part(name=protocol), "defense": NOTHING, "attack": Part(name=name)}
+    return attack(features, representation, **(parts | {"seed": 0} | more))
+
+
+def brute_force(features, representation, protocol, name) -> tuple[pl.DataFrame, int]:
+    """Ranks by the definition: float64 means and scores, one probe at a time."""
+    from suite import registry
+
+    cut = registry.create("protocols", protocol, {}).cut(features.events)
+    vector = dict(zip(representation.event_id, representation.vector.astype(float), strict=True))
+    gallery = {
+        user: np.mean([vector[event] for event in events], axis=0)
+        for user, events in cut.filter(role="gallery")
+        .group_by("user_id")
+        .agg("event_id")
+        .iter_rows()
+    }
+    rows = []
+    for event, user, _ in cut.filter(role="probe").iter_rows():
+        score = {
+            other: -np.linalg.norm(vector[event] - mean)
+            if name == "euclidean"
+            else vector[event] @ mean / np.linalg.norm(mean)
+            for other, mean in gallery.items()
+        }
+        greater = sum(s > score[user] for s in score.values())
+        rows.append({"event_id": event, "user_id": user, "greater": greater})
+    return pl.DataFrame(rows), len(gallery)
+
+
+@pytest.mark.parametrize("name", ["cosine", "euclidean"])
+@pytest.mark.parametrize("protocol", ["static", "rolling"])
+def test_ranks_are_those_against_the_mean_vector_of_every_user(features, protocol, name):
+    representation = world(features)
+    found = run(features, representation, protocol, name)
+    expected, num_gallery = brute_force(features, representation, protocol, name)
+    assert found.num_gallery == num_gallery == 22
+    assert found.probes.select("event_id", "user_id", "greater").rows() == expected.rows()
+    assert found.probes["equal"].sum() == 0
+    assert 0 < (found.probes["greater"] > 0).mean() < 1
+
+
+def test_dropped_are_the_events_of_users_who_have_too_few(features):
+    # User 0 has 3 test events and user 1 3 train events; static is about test, rolling about both.
+    representation = world(features)
+    assert run(features, representation, "static").num_dropped == 3 + 6
+    assert run(features, representation, "rolling").num_dropped == (3 + 6) + (6 + 3)
+
+
+def test_well_separated_users_are_all_named_and_equal_vectors_all_tie(features):
+    clear = run(features, world(features, noise=1e-3))
+    assert clear.probes["greater"].sum() == clear.probes["equal"].sum() == 0
+    representation = world(features)
+    alike = Representation(
+        user_id=representation.user_id,
+        event_id=representation.event_id,
+        vector=np.ones_like(representation.vector),
+    )
+    tied = run(features, alike).probes
+    assert (tied["greater"] == 0).all()
+    assert (tied["equal"] == 21).all()
+
+
+def test_the_order_of_the_released_rows_does_not_matter(features):
+    representation = world(features)
+    order = np.random.default_rng(1).permutation(len(representation.user_id))
+    shuffled = Representation(
+        user_id=representation.user_id[order],
+        event_id=representation.event_id[order],
+        vector=representation.vector[order],
+    )
+    assert run(features, shuffled).probes.equals(run(features, representation).probes)
+
+
+def test_the_probes_may_come_from_vectors_of_their_own(features):
+    gallery, probes = world(features, seed=0), world(features, seed=1)
+    own = run(features, gallery, probed=probes)
+    # Centers of another world: nobody is recognized but by chance.
+    assert (own.probes["greater"] > 0).mean() > 0.5
+    assert run(features, gallery, probed=gallery).probes.equals(run(features, gallery).probes)
+
+
+def test_a_defense_is_applied_to_gallery_and_probes_alike(features, tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(
+        "import numpy as np\n"
+        "from attacks.defenses.base import Defense\n\n\n"
+        "class Noise(Defense):\n"
+        "    def apply(self, vectors, rng):\n"
+        "        return (vectors + 5 * rng.normal(size=vectors.shape)).astype(np.float32)\n"
+    )
+    noise = {"defense": Part(name=f"{path}:Noise")}
+    clear, defended = run(features, world(features)), run(features, world(features), **noise)
+    assert (defended.probes["greater"] == 0).sum() < (clear.probes["greater"] == 0).sum() / 2
+    assert defended.probes.equals(run(features, world(features), **noise).probes)
+    assert not defended.probes.equals(run(features, world(features), **noise, seed=1).probes)
+
+
+def test_a_user_outside_the_gallery_is_a_miss(features):
+    found = run(features, world(features), "open_set").probes
+    unknown = found.filter(pl.col("greater") == 22 - 6)
+    assert unknown["user_id"].n_unique() == 6
+    assert (unknown["equal"] == 0).all()
+    assert found["best"].is_finite().all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_vectors_that_are_not_finite_are_refused(features, bad):
+    representation = world(features)
+    representation.vector[:] = bad
+    with pytest.raises(ValueError, match="finite") as refused:
+        run(features, representation)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("protocol", ["static", "open_set"])
+def test_the_outcome_is_bit_equal_over_1_3_and_16_shards(features, protocol):
+    whole, *spread = (
+        run(features, world(features), protocol, num_shards=num_shards) for num_shards in (1, 3, 16)
+    )
+    for outcome in spread:
+        assert outcome.probes.equals(whole.probes)
+        assert (outcome.num_gallery, outcome.num_dropped) == (whole.num_gallery, whole.num_dropped)
+
+
+def test_what_is_saved_is_loaded(features, tmp_path):
+    found = run(features, world(features))
+    found.save(tmp_path)
+    again = Outcome.load(tmp_path)
+    assert again.probes.equals(found.probes)
+    assert again.probes.schema == found.probes.schema
+    assert (again.num_gallery, again.num_dropped) == (found.num_gallery, found.num_dropped)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.special import expit
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+
+from suite.artifacts.figures import Measures
+from suite.artifacts.fitted import Fitted
+from suite.leaderboard.rows import Row
+from suite.steps.attack import Outcome
+from suite.steps.measure import best, measure
+
+RANKS = [(1, 0, 0), (1, 0, 0), (2, 1, 0), (2, 3, 0), (3, 0, 1), (3, 2, 0)]
+"""User, others ahead and others tied of six probes, in a gallery of four users."""
+
+
+def outcome(ranks=RANKS, *, num_gallery: int = 4, best_score: float = math.nan) -> Outcome:
+    user, greater, equal = (np.array(column) for column in zip(*ranks, strict=True))
+    probes = pl.DataFrame(
+        {
+            "event_id": np.arange(len(ranks)),
+            "user_id": user,
+            "greater": greater.astype(np.int32),
+            "equal": equal.astype(np.int32),
+            "best": np.full(len(ranks), best_score, np.float32),
+        }
+    )
+    return Outcome(probes, num_gallery=num_gallery, num_dropped=5)
+
+
+def fitted(n: int = 400, weight: float = 3.0) -> Fitted:
+    rng = np.random.default_rng(0)
+    logit = rng.normal(size=2 * n) + math.log(weight)
+    scores = pl.DataFrame(
+        {
+            "event_id": np.arange(2 * n),
+            "user_id": rng.integers(20, size=2 * n),
+            "window": ["validation"] * n + ["test"] * n,
+            "engaged": rng.random(2 * n) < expit(logit - math.log(weight)),
+            "logit": logit.astype(np.float32),
+        }
+    )
+    history = [{"epoch": 1, "examples_per_s": 10.0}, {"epoch": 2, "examples_per_s": 30.0}]
+    return Fitted(
+        state={}, scores=scores, history=history, positive_weight=[weight], num_parameters=7
+    )
+
+
+def test_reidentification_is_what_one_works_out_by_hand():
+    row = measure(outcome(), replicates=100, seed=0).row
+    expected = {
+        "top1": (1 + 1 + 0 + 0 + 1 / 2 + 0) / 6,
+        "mrr": (1 + 1 + 1 / 2 + 1 / 4 + (1 + 1 / 2) / 2 + 1 / 3) / 6,
+        "mean_rank": (1 + 1 + 2 + 4 + 1.5 + 3) / 6,
+        "median_rank": (1.5 + 2) / 2,
+        "bits": 2 - (0 + 0 + 1 + 2 + 1 / 2 + math.log2(3)) / 6,
+        "lift": 4 * 2.5 / 6,
+        "chance": 1 / 4,
+        "per_user_top1": (1 + 0 + 1 / 4) / 3,
+        "num_gallery": 4,
+        "num_probes": 6,
+        "num_dropped": 5,
+        "num_users_always": 1,
+        "num_users_never": 1,
+    }
+    assert {key: row[key] for key in expected} == pytest.approx(expected)
+    assert row["top5"] is row["top10"] is row["top20"] is None
+
+
+def test_a_row_holds_keys_of_the_leaderboard_and_can_become_one():
+    row = measure(outcome(), fitted(), replicates=100, seed=0).row
+    names = dict.fromkeys(("dataset", "model", "release", "protocol", "defense", "attack"), "x")
+    Row(**names, synthetic=True, seed=0, status="done", digest="d", **row)
+
+
+def test_intervals_hold_the_figure_and_lift_is_top1_times_the_gallery():
+    rng = np.random.default_rng(0)
+    ranks = [(user, int(rng.integers(3)), 0) for user in range(60) for _ in range(5)]
+    row = measure(outcome(ranks, num_gallery=60), replicates=500, seed=0).row
+    for key in ("top1", "mrr", "lift", "per_user_top1"):
+        assert row[f"{key}_low"] < row[key] < row[f"{key}_high"]
+    for end in ("low", "high"):
+        assert row[f"lift_{end}"] == pytest.approx(60 * row[f"top1_{end}"])
+
+
+def test_the_seed_decides_the_intervals_and_nothing_else():
+    rng = np.random.default_rng(0)
+    ranks = [(user, int(rng.integers(3)), 0) for user in range(60) for _ in range(5)]
+    one, same, other = (
+        measure(outcome(ranks, num_gallery=60), replicates=100, seed=seed).row for seed in (0, 0, 1)
+    )
+    assert one == same
+    differing = {key for key in one if one[key] != other[key]}
+    assert differing
+    assert all(key.endswith(("_low", "_high")) for key in differing)
+
+
+def test_utility_is_scikit_learns_on_the_test_window():
+    model = fitted()
+    measures = measure(outcome(), model, replicates=100, seed=0)
+    test = model.scores.filter(window="test")
+    label, logit = test["engaged"].to_numpy(), test["logit"].to_numpy()
+    probability = expit(logit.astype(float) - math.log(3))
+    expected = {
+        "auc": roc_auc_score(label, logit),
+        "ap": average_precision_score(label, logit),
+        "log_loss": log_loss(label, probability),
+        "num_parameters": 7,
+    }
+    assert {key: measures.row[key] for key in expected} == pytest.approx(expected)
+    assert measures.row["auc_low"] < expected["auc"] < measures.row["auc_high"]
+    base = log_loss(label, np.full(len(label), label.mean()))
+    rce = 100 * (1 - expected["log_loss"] / base)
+    assert measures.extra["utility/rce"] == pytest.approx(rce)
+    assert measures.extra["train/examples_per_s"] == 20
+
+
+def test_a_release_that_is_no_models_has_no_utility():
+    measures = measure(outcome(), replicates=100, seed=0)
+    assert not {"auc", "ap", "f1", "log_loss", "num_parameters"} & measures.row.keys()
+    assert measures.extra == {}
+
+
+def test_a_defended_row_has_no_utility_and_says_why():
+    """The scores are those of undefended vectors: any defense would look free."""
+    undefended = measure(outcome(), fitted(), replicates=100, seed=0)
+    defended = measure(outcome(), fitted(), replicates=100, seed=0, defended=True)
+    utility = {"auc", "auc_low", "auc_high", "ap", "f1", "log_loss"}
+    assert undefended.row.keys() - defended.row.keys() == utility
+    assert "reason" not in undefended.row
+    assert defended.row["reason"].startswith("utility is null: ")
+    assert defended.row["lift"] == undefended.row["lift"]
+    assert defended.row["num_parameters"] == 7
+    assert not [key for key in defended.extra if key.startswith("utility/")]
+    chosen = best(outcome(), defended, candidates=["cosine"])
+    reason = f"strongest on validation: cosine; {defended.row['reason']}"
+    assert chosen.row["reason"] == reason
+
+
+def test_probes_of_unknown_users_are_no_misses():
+    with_unknown = [*RANKS, (9, 4, 0), (9, 4, 0)]
+    row = measure(outcome(with_unknown, best_score=0.5), replicates=100, seed=0).row
+    known = measure(outcome(), replicates=100, seed=0).row
+    assert row == known
+
+
+def test_every_user_has_a_row_of_risk():
+    users = measure(outcome(), replicates=100, seed=0).users.sort("user_id")
+    assert users["user_id"].to_list() == [1, 2, 3]
+    assert users["num_probes"].to_list() == [2, 2, 2]
+    assert users["top1"].to_list() == [1, 0, 0.25]
+    assert users["mean_rank"].to_list() == [1, 3, 2.25]
+    assert users["always"].to_list() == [True, False, False]
+    assert users["never"].to_list() == [False, True, False]
+
+
+def test_the_best_attack_is_chosen_on_validation_and_reported_on_test():
+    weak, strong = outcome(), outcome([(user, 0, 0) for user, *_ in RANKS])
+    first, second = (measure(o, replicates=100, seed=0) for o in (strong, weak))
+    # On validation the second is the stronger one, although it is the weaker one on test.
+    chosen = best(weak, strong, first, second, candidates=["cosine", "euclidean"])
+    assert chosen.row == second.row | {"reason": "strongest on validation: euclidean"}
+    assert best(weak, weak, first, second, candidates=["a", "b"]).row["lift"] == first.row["lift"]
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    measures = measure(outcome(), fitted(), replicates=100, seed=0)
+    measures.save(tmp_path)
+    again = Measures.load(tmp_path)
+    assert (again.row, again.extra) == (measures.row, measures.extra)
+    assert again.users.equals(measures.users)
+
+
+def test_a_logit_that_is_not_finite_is_refused():
+    broken = fitted()
+    broken.scores[0, "logit"] = math.nan
+    with pytest.raises(ValueError, match="validation window: 1 logits are NaN or infinite"):
+        measure(outcome(), broken, replicates=100, seed=0)
