@@ -12,11 +12,13 @@ metric    score                                                size
 ========= ==================================================== =======================
 cosine    x.g / (|x| |g|), 0 where either vector is 0          1, or 0 for a zero vector
 dot       x.g                                                  |x| |g|
-euclidean x'.g' - |g'|^2 / 2, ' : minus the mean gallery user  |x'| |g'| + |g'|^2 / 2
+euclidean x'.g' - |g'|^2 / 2, ' : minus the gallery's median   |x'| |g'| + |g'|^2 / 2
 ========= ==================================================== =======================
 
 The tie rule: a competitor ties with the true user when their scores differ by at most 2^-40 of
-the larger of the two pairs' sizes; it is greater when its score is larger by more than that.
+the larger of the two pairs' sizes; it is greater when its score is larger by more than that. The
+median, column by column, is a center that one outlying user does not move: another pair's size
+knows nothing of it. Float64 vectors are rounded by `attacks.ranks.precision.comparable` first.
 
 The true score is a float64 number as well, not an entry of the float32 product: both sides of a
 comparison are then certified, and the band around it is half as wide.
@@ -36,13 +38,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.ranks.precision import Doubles, Floats, Vectors, check_vectors, comparable, medians
+
 if TYPE_CHECKING:
     import torch
 
     from attacks.ranks.counting import Exact
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Counts = NDArray[np.int32]
 Pairs = tuple[NDArray[Any], NDArray[Any]]
@@ -74,8 +76,8 @@ class Ranks(NamedTuple):
 
 
 def exact_ranks(
-    probe: Floats,
-    gallery: Floats,
+    probe: Vectors,
+    gallery: Vectors,
     true_row: Rows,
     *,
     metric: Literal["cosine", "euclidean", "dot"] = "cosine",
@@ -86,9 +88,9 @@ def exact_ranks(
     Parameters
     ----------
     probe : (n, d)
-        Vectors to name, float32.
+        Vectors to name, float32 or float64.
     gallery : (g, d)
-        One vector per known user, float32.
+        One vector per known user, float32 or float64.
     true_row : (n,)
         Gallery row of the probe's user; -1 when the user is not in the gallery.
     metric
@@ -114,6 +116,7 @@ def exact_ranks(
         raise ValueError(f"metric must be cosine, euclidean or dot, got {metric!r}")
     check_vectors(probe, gallery)
     _check_true_row(true_row, len(probe), len(gallery))
+    probe, gallery = comparable(probe, gallery, metric)
     if device is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     count = _count_compiled if device.type == "cpu" else _count_on_device
@@ -191,7 +194,7 @@ def _prepare_gallery(vectors: Floats, metric: str, device: torch.device) -> _Gal
 
     center = np.zeros(vectors.shape[1])
     if metric == "euclidean":
-        center = vectors.mean(axis=0, dtype=np.float64)
+        center = medians(vectors)
     norm = _norms(vectors, center)
     scale, size = _scale_and_size(norm, metric)
     offset = norm**2 / 2 if metric == "euclidean" else np.zeros(len(norm))
@@ -351,30 +354,6 @@ def _workers(threads: int) -> Iterator[ThreadPoolExecutor]:
         finally:
             pool.shutdown()
             torch.set_num_threads(before)
-
-
-def check_vectors(probe: Floats, gallery: Floats) -> None:
-    """Refuse vectors that cannot be ranked.
-
-    Raises
-    ------
-    ValueError
-        If either is not a finite float32 matrix, the gallery is empty or dimensions differ.
-    """
-    for name, vectors in (("probe", probe), ("gallery", gallery)):
-        if vectors.ndim != 2 or vectors.dtype != np.float32:
-            raise ValueError(
-                f"{name} must be a float32 matrix, got {vectors.dtype} of shape {vectors.shape}"
-            )
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if bad.size:
-            raise ValueError(f"{name} must be finite, got NaN or infinity in row {bad[0]}")
-    if gallery.size == 0:
-        raise ValueError(f"gallery must hold at least one vector, got shape {gallery.shape}")
-    if probe.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"probe must have the gallery's {gallery.shape[1]} dimensions, got {probe.shape[1]}"
-        )
 
 
 def _check_true_row(true_row: Rows, num_probes: int, num_gallery: int) -> None:

@@ -15,9 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.ranks.exact import check_vectors
+from attacks.ranks.precision import Floats, Vectors, check_vectors, comparable, medians
 
-Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 MAX_GPU_K = 2048
@@ -35,8 +34,8 @@ best for demanding recall."""
 
 
 def neighbors(
-    probe: Floats,
-    gallery: Floats,
+    probe: Vectors,
+    gallery: Vectors,
     k: int,
     *,
     metric: Literal["cosine", "euclidean", "dot"] = "cosine",
@@ -51,6 +50,7 @@ def neighbors(
     ----------
     probe : (n, d)
     gallery : (g, d)
+        Float32 or float64.
     k
         In 1..g; up to 2,048 on a GPU.
     metric
@@ -80,7 +80,7 @@ def neighbors(
     if not 1 <= k <= len(gallery):
         raise ValueError(f"k must be in 1..{len(gallery)}, the gallery's size, got {k}")
     faiss = _faiss()
-    probe, gallery = _prepare(probe, gallery, metric)
+    probe, gallery = _prepare(*comparable(probe, gallery, metric), metric)
     measure = faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
     search = _search_graph if approximate else _search(faiss)
     threads = faiss.omp_get_max_threads()
@@ -129,7 +129,7 @@ def _prepare(probe: Floats, gallery: Floats, metric: str) -> tuple[Floats, Float
     if metric == "cosine":
         return _unit(probe), _unit(gallery)
     if metric == "euclidean":
-        center = gallery.mean(axis=0, dtype=np.float64)
+        center = medians(gallery)
         return (probe - center).astype(np.float32), (gallery - center).astype(np.float32)
     return np.ascontiguousarray(probe), np.ascontiguousarray(gallery)
 

@@ -198,6 +198,8 @@ def _extra_tables(extra: list[tuple[Plan, Any]]) -> Iterator[Section]:
     titles = {
         "reid/fnir_at_fpir_": "open set: FNIR at three FPIR; empty: too few unknown probes",
         "inversion/": "inversion: what the vector tells about the history",
+        "reid/num_": "vectors that differ but are not told apart: equal once rounded to float32 "
+        "(num_rounded); probes whose true user ties with a user of another vector (num_tied_apart)",
     }
     for prefix, title in titles.items():
         cells = [(p, figures) for p, figures in extra if any(k.startswith(prefix) for k in figures)]
@@ -205,12 +207,16 @@ def _extra_tables(extra: list[tuple[Plan, Any]]) -> Iterator[Section]:
         lines = [
             (
                 *(str(p.names[key]) for key in shared),
-                *(f"{figures[k]:.3f}" if k in figures else "" for k in keys),
+                *(_rounded(k, figures[k]) if k in figures else "" for k in keys),
             )
             for p, figures in cells
         ]
         header = (*shared, *(key.rpartition("/")[2] for key in keys))
         yield Section(title=title, header=header, lines=tuple(lines))
+
+
+def _rounded(key: str, value: float) -> str:
+    return f"{value:,.0f}" if key.startswith("reid/num_") else f"{value:.3f}"
 
 
 def _figure(value: float, low: float, high: float) -> str:

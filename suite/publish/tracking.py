@@ -54,6 +54,8 @@ EXTRA = (
     "reid/fnir_at_fpir_0.001",
     "reid/fnir_at_fpir_0.01",
     "reid/fnir_at_fpir_0.1",
+    "reid/num_rounded",
+    "reid/num_tied_apart",
     "inversion/mean_r2",
     "inversion/best_r2",
     "inversion/best_aggregate",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from attacks.inversion import Inversion
 from attacks.linked import Linked
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
+from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
 from models.base import NUM_CATEGORIES
 from suite import registry
 from suite.cluster import sharded
@@ -42,17 +44,23 @@ class Outcome:
         Events of the protocol's windows that took no part, their users having too few.
     facts
         What an inversion read about the histories, by name.
+    num_rounded
+        Gallery and probe vectors that equal another one only since they are float32.
+    num_tied_apart
+        Probes whose true user ties with a gallery user of another vector.
     """
 
     probes: pl.DataFrame
     num_gallery: int
     num_dropped: int
     facts: dict[str, float] = field(default_factory=dict)
+    num_rounded: int = 0
+    num_tied_apart: int = 0
 
     def save(self, folder: Path) -> None:
         """Write ranks.parquet and outcome.json."""
         self.probes.write_parquet(folder / "ranks.parquet")
-        plain = {key: getattr(self, key) for key in ("num_gallery", "num_dropped", "facts")}
+        plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "probes"}
         (folder / "outcome.json").write_text(json.dumps(plain))
 
     @classmethod
@@ -116,12 +124,20 @@ def attack(
     )
     vectors = defender.apply(released.vector[known_events["gallery_row"].to_numpy()], defense_rng)
     known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
+    means = user_means(vectors, user_row)
+    center = offset(means)
+    gallery, (vectors, num_rounded) = to_float32(means, center), _rounded(vectors, center)
     there = vectors
     if attacker.other_training:
         there = defender.apply(probed.vector[known_events["probe_row"].to_numpy()], defense_rng)
-    gallery = _learn(attacker, vectors, there, features, known_events, user_row, attack_rng)
+        center = offset(user_means(there, user_row))
+        there = to_float32(there, center)
+    gallery = _learn(
+        attacker, gallery, vectors, there, features, known_events, user_row, attack_rng
+    )
     del vectors, there  # not held beside the probes, as each is as large as a third of all vectors
     probe = defender.apply(probed.vector[unknown_events["probe_row"].to_numpy()], defense_rng)
+    probe, num_rounded_probes = _rounded(probe, center)
 
     user = unknown_events["user_id"].to_numpy()
     true_row = _rows_of(user, known)
@@ -137,11 +153,14 @@ def attack(
         num_shards = -(-len(probe) * len(gallery) // PAIRS_PER_SHARD)
     pieces = np.array_split(np.arange(len(probe)), num_shards)
     results = list(sharded.each(_attacked, pieces, attacker, probe, gallery, true_row, gpu=True))
+    ranks = Ranks(
+        *(np.concatenate(counts) for counts in zip(*(r for r, _ in results), strict=True))
+    )
     probes = unknown_events.select(
         "event_id",
         "user_id",
-        greater=pl.Series(np.concatenate([ranks.greater for ranks, _ in results])),
-        equal=pl.Series(np.concatenate([ranks.equal for ranks, _ in results])),
+        greater=pl.Series(ranks.greater),
+        equal=pl.Series(ranks.equal),
         best=pl.Series(np.concatenate([best for _, best in results]), dtype=pl.Float32),
     )
     return Outcome(
@@ -149,11 +168,22 @@ def attack(
         num_gallery=len(known),
         num_dropped=_num_dropped(features.events, cut),
         facts=facts,
+        num_rounded=num_rounded + num_rounded_probes,
+        num_tied_apart=num_tied_apart(ranks, gallery, true_row),
     )
+
+
+def _rounded(
+    vectors: NDArray[np.floating[Any]], center: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], int]:
+    """Round to float32 and count the vectors that are told apart no more."""
+    rounded = to_float32(vectors, center)
+    return rounded, num_merged(vectors, rounded)
 
 
 def _learn(
     attacker: Attack,
+    gallery: NDArray[np.float32],
     vectors: NDArray[np.float32],
     there: NDArray[np.float32],
     features: Features,
@@ -163,18 +193,18 @@ def _learn(
 ) -> NDArray[np.float32]:
     """Let the adversary learn from the gallery's events; return one gallery row per user.
 
-    ``there`` are the same events in the probes' space, which ``linked`` knows of a few users;
-    what the features say of the histories behind the events is what ``inversion`` learns to read.
+    ``gallery`` are the users' mean vectors, which most attacks compare probes with; ``there`` are
+    the same events in the probes' space, which ``linked`` knows of a few users; what the features
+    say of the histories behind the events is what ``inversion`` learns to read.
     """
     attacker.fit(vectors, user_row, rng)
-    known = vectors
     if isinstance(attacker, Linked):
         attacker.align(vectors, there, user_row, rng)
     elif isinstance(attacker, Inversion):
         aggregates, favorite = _histories(features, events)
         attacker.learn(vectors, aggregates, favorite, user_row, rng)
-        known = aggregates
-    return user_means(known, user_row).astype(np.float32)
+        gallery = user_means(aggregates, user_row).astype(np.float32)
+    return gallery
 
 
 def _pool(

@@ -57,10 +57,13 @@ def measure(
     Returns
     -------
     Measures
-        Rates in [0, 1].
+        Rates in [0, 1]. ``reid/num_rounded`` and ``reid/num_tied_apart`` say how many vectors that
+        differ are not told apart, where there are any; see ``Outcome``.
     """
     row, extra = _reidentification(outcome, replicates, seed), _open_set(outcome)
     extra |= {f"inversion/{name}": value for name, value in outcome.facts.items()}
+    merged = {"rounded": outcome.num_rounded, "tied_apart": outcome.num_tied_apart}
+    extra |= {f"reid/num_{name}": float(count) for name, count in merged.items() if count}
     if fitted is not None:
         extra |= fitted.facts
         extra["train/examples_per_s"] = fmean(e["examples_per_s"] for e in fitted.history)

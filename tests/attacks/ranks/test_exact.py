@@ -25,7 +25,9 @@ def oracle(probe, gallery, true_row, metric):
         x = np.divide(x, x_length, out=np.zeros_like(x), where=x_length > 0)
         g = np.divide(g, g_length, out=np.zeros_like(g), where=g_length > 0)
     if metric == "euclidean":
-        x, g = x - g.mean(axis=0), g - g.mean(axis=0)
+        ordered = np.sort(g, axis=0)
+        center = (ordered[(len(g) - 1) // 2] + ordered[len(g) // 2]) / 2
+        x, g = x - center, g - center
         half_square = (g * g).sum(axis=1) / 2
     score = x @ g.T - half_square
     size = np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(g, axis=1)) + half_square
@@ -119,6 +121,9 @@ def adversarial():
     base = rng.standard_normal((240, 24)).astype(np.float32)
     wide = base * (10.0 ** rng.uniform(-12, 12, (240, 1))).astype(np.float32)
     widest = base * (10.0 ** rng.uniform(-41, 37, (240, 1))).astype(np.float32)
+    outlier, outliers = base.copy(), base.copy()
+    outlier[17, 3] = 1e9
+    outliers[40:70] *= np.float32(1e9)
     with_zeros = base.copy()
     with_zeros[::3] = 0
     return {
@@ -130,6 +135,9 @@ def adversarial():
         "denormal": base * np.float32(1e-42),
         "norms from 1e-12 to 1e12": wide,
         "norms over all of float32": widest,
+        "one value of 1e9": outlier,
+        "an eighth of the users 1e9 times as large": outliers,
+        "one value of 1e9, duplicates": outlier[rng.integers(20, size=240)],
         "duplicates": base[rng.integers(9, size=240)],
         "duplicates in other lengths": base[rng.integers(9, size=240)]
         * (1 + np.arange(240) % 2)[:, None],
@@ -157,6 +165,20 @@ def test_ranks_equal_brute_force_on_adversarial_galleries(name, metric, rank):
     assert_exact(gallery[true_row], gallery, true_row, metric, rank)
     assert_exact(rolled[true_row], gallery, true_row, metric, rank)
     assert_exact(gallery[true_row[:1]], gallery, true_row[:1], metric, rank)
+
+
+@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+@pytest.mark.parametrize("size", [1e5, 1e9, 1e30])
+def test_one_outlying_user_decides_nothing_for_the_others(size, rank):
+    probe, gallery, true_row = problem(np.random.default_rng(14), noise=0.3)
+    expected = rank(probe, gallery, true_row, metric="euclidean")
+    gallery = np.concatenate([gallery, np.full((1, 16), size, np.float32)])
+
+    ranks = rank(probe, gallery, true_row, metric="euclidean")
+
+    # It is the farthest of all, and the median moves by next to nothing.
+    assert (ranks.greater == 0).mean() > 0.99
+    np.testing.assert_array_equal(ranks, expected)
 
 
 @pytest.mark.parametrize("rank", [exact_ranks, through_torch])
@@ -291,8 +313,18 @@ EYE = np.eye(3, dtype=np.float32)
         ),
         ({"gallery": np.full((2, 3), np.inf, np.float32)}, "gallery must be finite"),
         ({"probe": EYE[:, :2]}, "probe must have the gallery's 3 dimensions, got 2"),
-        ({"probe": EYE.astype(np.float64)}, "probe must be a float32 matrix, got float64"),
-        ({"gallery": EYE[0]}, r"gallery must be a float32 matrix, got float32 of shape \(3,\)"),
+        (
+            {"probe": EYE.astype(np.float16)},
+            "probe must be a matrix of float32 or float64, got float16",
+        ),
+        (
+            {"gallery": EYE[0]},
+            r"gallery must be a matrix of float32 or float64, got float32 of shape \(3,\)",
+        ),
+        (
+            {"probe": np.full((3, 3), 1e300)},
+            r"finite as float32, got NaN, infinity or more than 3.4e\+38",
+        ),
         ({"gallery": EYE[:0]}, r"gallery must hold at least one vector, got shape \(0, 3\)"),
         ({"true_row": np.array([0, 1, 3])}, r"true_row must be in -1..2, got 3 in row 2"),
         ({"true_row": np.array([0, -2, 1])}, r"true_row must be in -1..2, got -2 in row 1"),

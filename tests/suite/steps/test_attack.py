@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -126,6 +128,58 @@ def test_a_user_outside_the_gallery_is_a_miss(features):
     assert unknown["user_id"].n_unique() == 6
     assert (unknown["equal"] == 0).all()
     assert found["best"].is_finite().all()
+
+
+@pytest.mark.parametrize("name", ["cosine", "euclidean", "matching"])
+def test_float64_vectors_with_a_large_offset_are_named_as_without_it(features, name):
+    plain = world(features, noise=0.2)
+    exact = plain.vector.astype(np.float64) + 1e8
+    moved = run(features, replace(plain, vector=exact), name=name)
+    found = run(features, plain, name=name)
+    assert moved.num_rounded == moved.num_tied_apart == 0
+    named = [(one.probes["greater"] == 0).mean() for one in (found, moved)]
+    assert min(named) > 0.9
+    assert named[1] == pytest.approx(named[0], abs=0.05)
+
+
+def test_an_outlying_user_leaves_the_others_named(features):
+    representation = world(features, noise=1e-3)
+    representation.vector[representation.user_id == 5] *= 1e9
+    found = run(features, representation, name="euclidean")
+    assert (found.probes["greater"] == 0).all()
+    assert (found.probes["equal"] == 0).all()
+    assert found.num_tied_apart == 0
+
+
+def far_apart(features, *, rounding: bool) -> Representation:
+    """Two crowds at a distance of 2e9; within one, users are apart by less than is computed."""
+    representation = world(features)
+    user = representation.user_id
+    vector = np.zeros((len(user), 2))
+    vector[:, 0] = np.where(user % 2, 1e9, -1e9) + user * rounding
+    vector[:, 1] = 1e-4 * user * (not rounding)
+    return replace(representation, vector=vector)
+
+
+@pytest.mark.parametrize("name", ["cosine", "euclidean"])
+@pytest.mark.parametrize("rounding", [True, False])
+def test_vectors_that_only_rounding_or_the_tie_rule_merges_are_counted(features, name, rounding):
+    from suite.steps.measure import measure
+
+    merged = run(features, far_apart(features, rounding=rounding), name=name)
+    extra = measure(merged, replicates=10, seed=0).extra
+    num_probes = merged.probes.height
+    num_vectors = len(features.events.filter(window="test")) - merged.num_dropped
+
+    assert (merged.probes["equal"] >= 10).all()
+    if rounding:
+        assert (merged.num_rounded, merged.num_tied_apart) == (num_vectors, 0)
+        assert extra["reid/num_rounded"] == num_vectors
+    else:
+        assert (merged.num_rounded, merged.num_tied_apart) == (0, num_probes)
+        assert extra["reid/num_tied_apart"] == num_probes
+    clear = measure(run(features, world(features)), replicates=10, seed=0).extra
+    assert not {"reid/num_rounded", "reid/num_tied_apart"} & clear.keys()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -1,0 +1,208 @@
+"""Numbers of any precision as the float32 that attacks compute with, and what that merges.
+
+Float32 holds 24 bits: vectors that are large and vary little lose what tells them apart, unless
+what they share is subtracted first, in float64.
+
+Shape letters: n vectors, g gallery users, d dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from attacks.ranks.exact import Ranks
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Vectors = NDArray[np.floating[Any]]
+
+HARMLESS = 2.0**-12
+"""Largest typical rounding error of a column that is let be, in units of the column's spread."""
+
+CHUNK_ROWS = 65_536
+"""Rows in float64 at a time."""
+
+
+def medians(vectors: Vectors) -> Doubles:
+    """Median of each column, ``(n, d) -> (d,)``: a center that outliers do not move."""
+    columns = range(vectors.shape[1])
+    return np.array([np.median(vectors[:, j].astype(np.float64)) for j in columns])
+
+
+def offset(gallery: Vectors) -> Doubles:
+    """Find what must be subtracted from vectors before they are rounded to float32.
+
+    Parameters
+    ----------
+    gallery : (g, d)
+        One vector per known user; float64, if rounding is still to come.
+
+    Returns
+    -------
+    (d,)
+        The median of the columns whose users float32 would blur: half of the values that differ
+        from the median would move by more than 2^-12 of their own typical distance from it. 0 in
+        all other columns, so that vectors which float32 holds stay as they are.
+    """
+    found = np.zeros(gallery.shape[1])
+    for j in range(gallery.shape[1]):
+        column = gallery[:, j].astype(np.float64)
+        error = np.abs(_float32(column) - column)
+        if not error.any():
+            continue
+        center = np.median(column)
+        distance = np.abs(column - center)
+        apart = distance > 0
+        if apart.any() and np.median(error[apart]) > HARMLESS * np.median(distance[apart]):
+            found[j] = center
+    return found
+
+
+def to_float32(vectors: Vectors, center: Doubles) -> Floats:
+    """Subtract ``center`` in float64 and round.
+
+    Parameters
+    ----------
+    vectors : (n, d)
+    center : (d,)
+
+    Returns
+    -------
+    (n, d)
+        ``vectors`` itself where it is float32 and ``center`` is 0.
+
+    Raises
+    ------
+    ValueError
+        If a result is not finite in float32.
+    """
+    if vectors.dtype == np.float32 and not center.any():
+        return vectors
+    rounded = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        rounded[rows] = _float32(vectors[rows] - center)
+        bad = np.flatnonzero(~np.isfinite(rounded[rows]).all(axis=1))
+        if bad.size:
+            raise ValueError(
+                f"vectors must be finite as float32, got NaN, infinity or more than "
+                f"{np.finfo(np.float32).max:.3g} in row {start + bad[0]}"
+            )
+    return rounded
+
+
+def comparable(probe: Vectors, gallery: Vectors, metric: str) -> tuple[Floats, Floats]:
+    """Round probes and gallery alike.
+
+    Parameters
+    ----------
+    probe : (n, d)
+    gallery : (g, d)
+        Float32 vectors are left alone. Float64 ones are centered by the gallery's median for the
+        distance, which does not see it; otherwise only where `offset` says so.
+    metric
+        ``cosine``, ``euclidean`` or ``dot``.
+
+    Raises
+    ------
+    ValueError
+        If a vector is not finite in float32.
+    """
+    if probe.dtype == gallery.dtype == np.float32:
+        return probe, gallery
+    center = medians(gallery) if metric == "euclidean" else offset(gallery)
+    return to_float32(probe, center), to_float32(gallery, center)
+
+
+def num_merged(vectors: Vectors, rounded: Floats) -> int:
+    """Count the vectors that equal another one only since they were rounded.
+
+    Parameters
+    ----------
+    vectors : (n, d)
+        As they were.
+    rounded : (n, d)
+        As they are computed with, row by row.
+
+    Returns
+    -------
+    int
+        In 0..n: rows equal to another in ``rounded`` and to fewer in ``vectors``.
+    """
+    if vectors.dtype == np.float32:
+        return 0
+    size = class_sizes(rounded)
+    shared = np.flatnonzero(size > 1)
+    return int((class_sizes(vectors[shared]) < size[shared]).sum())
+
+
+def num_tied_apart(ranks: Ranks, gallery: Vectors, true_row: NDArray[np.int64]) -> int:
+    """Count the probes whose true user ties with a user of another vector.
+
+    The two are then told apart by nothing but chance though their vectors differ: by less than
+    the tie rule sees, or in what the attack does not look at, as lengths are to the cosine.
+
+    Parameters
+    ----------
+    ranks
+        Of n probes.
+    gallery : (g, d)
+        Vectors of the gallery users.
+    true_row : (n,)
+        Gallery row of the probe's user; -1 when the user is not in the gallery.
+
+    Returns
+    -------
+    int
+        In 0..n.
+    """
+    present = true_row >= 0
+    twins = class_sizes(gallery)[true_row[present]] - 1
+    return int((ranks.equal[present] > twins).sum())
+
+
+def class_sizes(vectors: Vectors) -> NDArray[np.int64]:
+    """Count the rows equal to each row, itself included: ``(n, d) -> (n,)``."""
+    # 0.0 turns -0.0 into 0.0, which is the same number in other bytes.
+    plain = np.ascontiguousarray(vectors + vectors.dtype.type(0.0))
+    if not plain.size:
+        return np.full(len(plain), len(plain), np.int64)
+    whole = plain.view(f"V{plain.strides[0]}")[:, 0]
+    _, group, count = np.unique(whole, return_inverse=True, return_counts=True)
+    sizes: NDArray[np.int64] = count[group]
+    return sizes
+
+
+def check_vectors(probe: Vectors, gallery: Vectors) -> None:
+    """Refuse vectors that cannot be ranked.
+
+    Raises
+    ------
+    ValueError
+        If either is not a finite matrix of float32 or float64, the gallery is empty or dimensions
+        differ.
+    """
+    for name, vectors in (("probe", probe), ("gallery", gallery)):
+        if vectors.ndim != 2 or vectors.dtype not in (np.float32, np.float64):
+            raise ValueError(
+                f"{name} must be a matrix of float32 or float64, "
+                f"got {vectors.dtype} of shape {vectors.shape}"
+            )
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if bad.size:
+            raise ValueError(f"{name} must be finite, got NaN or infinity in row {bad[0]}")
+    if gallery.size == 0:
+        raise ValueError(f"gallery must hold at least one vector, got shape {gallery.shape}")
+    if probe.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"probe must have the gallery's {gallery.shape[1]} dimensions, got {probe.shape[1]}"
+        )
+
+
+def _float32(values: Doubles) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float32)
