@@ -13,6 +13,7 @@ from attacks.base import Attack, Metric
 from attacks.ranks.counting import TIE
 from attacks.ranks.exact import Ranks
 from attacks.ranks.neighbors import neighbors
+from attacks.ranks.precision import medians, to_float32
 
 CHUNK = 512
 """Vectors handled at a time; their neighbors are compared in float64."""
@@ -25,7 +26,8 @@ class Reranked(Attack):
     anonymous vector of the same release. It knows that some vectors are near to everything and
     that some regions are crowded: a user counts only if the probe is among the user's nearest as
     well, and the more, the more such reciprocal neighbors the two have in common. The new score
-    mixes the overlap (Jaccard index) of their neighborhoods with the cosine.
+    mixes the overlap (Jaccard index) of their neighborhoods with the cosine. Angles are those at
+    the gallery's median: an offset that all vectors share would make all of them near.
 
     Each probe is judged alone: neighborhoods consist of gallery users, and those of gallery users
     are computed without the probe, so that no probe's rank depends on the others. A list of
@@ -81,6 +83,7 @@ class Reranked(Attack):
         -------
         Ranks
         """
+        probe, gallery = _centered(probe, gallery)
         greater, equal = super().ranks(probe, gallery, true_row)
         hopeful = np.flatnonzero((true_row >= 0) & (greater < self.top))
         if not hopeful.size:
@@ -101,6 +104,10 @@ class Reranked(Attack):
                     greater[row] = np.count_nonzero(ahead > TIE)
                     equal[row] = np.count_nonzero(np.abs(ahead) <= TIE) - 1
         return Ranks(greater, equal)
+
+    def best(self, probe: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cosine of the closest gallery user, at the gallery's median, ``(n,)``."""
+        return super().best(*_centered(probe, gallery))
 
 
 class _Nearest(NamedTuple):
@@ -186,6 +193,13 @@ class _Users:
         members = (reciprocal + added @ self.half).tocoo()
         members.data = np.exp(_cosines(unit, self.unit, members) - 1)
         return members.tocsr()
+
+
+def _centered(
+    probe: NDArray[np.float32], gallery: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    center = medians(gallery)
+    return to_float32(probe, center), to_float32(gallery, center)
 
 
 def _cosines(left: NDArray[np.float64], right: NDArray[np.float64], pairs: Any) -> Any:

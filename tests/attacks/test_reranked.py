@@ -29,6 +29,14 @@ def crowds(seed, *, num_crowds=80, each=40, num_apart=40):
     return World(users, np.arange(len(users)), probe.astype(np.float32), true_row)
 
 
+def centered(planted):
+    """The same users seen from the median of their gallery vectors, by sorting."""
+    gallery = np.sort(planted.gallery.astype(np.float64), axis=0)
+    center = (gallery[(len(gallery) - 1) // 2] + gallery[len(gallery) // 2]) / 2
+    vectors, probe = ((v - center).astype(np.float32) for v in (planted.vectors, planted.probe))
+    return World(vectors, planted.user_row, probe, planted.true_row)
+
+
 def unit(vectors):
     return vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
 
@@ -80,7 +88,7 @@ def places(probe, gallery, true_row, *, top, k1, weight):
     "parameters", [{"top": 15, "k1": 6, "weight": 0.3}, {"top": 100, "k1": 9, "weight": 0.0}]
 )
 def test_places_equal_those_computed_from_sets(parameters):
-    planted = world(positions(60, 4), 1.0, events=1)
+    planted = centered(world(positions(60, 4), 1.0, events=1))
     ranks = attacked(Reranked(**parameters), planted)
 
     greater, equal = places(planted.probe, planted.gallery, planted.true_row, **parameters)
@@ -99,7 +107,7 @@ def test_users_apart_are_found_behind_the_crowds():
 
 
 def test_beyond_the_candidates_ranks_are_those_of_the_cosine():
-    planted = world(positions(), 2.0)
+    planted = centered(world(positions(), 2.0))
     ranks, plain = attacked(Reranked(top=30), planted), attacked(Cosine(), planted)
     beyond = plain.greater >= 30
 
@@ -110,11 +118,28 @@ def test_beyond_the_candidates_ranks_are_those_of_the_cosine():
 
 
 def test_with_all_weight_on_the_cosine_nothing_changes():
-    planted = world(positions(), 1.0)
+    planted = centered(world(positions(), 1.0))
     ranks, plain = attacked(Reranked(weight=1.0), planted), attacked(Cosine(), planted)
 
     np.testing.assert_array_equal(ranks.greater, plain.greater)
     np.testing.assert_array_equal(ranks.equal, plain.equal)
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0, 1000.0])
+def test_an_offset_that_all_vectors_share_does_not_matter(shift):
+    planted = world(positions(200, 16), 0.4)
+    moved = World(
+        planted.vectors + np.float32(shift),
+        planted.user_row,
+        planted.probe + np.float32(shift),
+        planted.true_row,
+    )
+    hits = top1(attacked(Reranked(), moved))
+
+    assert hits == pytest.approx(top1(attacked(Reranked(), planted)), abs=0.002)
+    assert hits > 0.9 * top1(attacked(Cosine(), planted))
+    best = Reranked().best(moved.probe, moved.gallery)
+    np.testing.assert_allclose(best, Reranked().best(planted.probe, planted.gallery), atol=1e-3)
 
 
 def test_places_of_a_gallery_are_each_taken_once():
