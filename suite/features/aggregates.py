@@ -86,6 +86,30 @@ def aggregates(
     )
 
 
+def favorite_category(histories: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
+    """Find the most frequent known category of each history, by name among equally frequent ones.
+
+    Parameters
+    ----------
+    histories
+        Canonical histories and ``row``, their number.
+    items
+        Canonical items; an item that is missing has an unknown category.
+
+    Returns
+    -------
+    polars.LazyFrame
+        ``row, category``, in any order; without the histories that have no known category.
+    """
+    steps = histories.select(pl.col("row").cast(pl.Int64), "item_id").explode("item_id")
+    return (
+        _category_counts(steps, items)
+        .sort("row", "len", "category", descending=[False, True, False])
+        .group_by("row")
+        .agg(pl.col("category").first())
+    )
+
+
 def _over_steps() -> list[pl.Expr]:
     first, second = (pl.col(channel) for channel in CHANNELS)
     local = pl.col("time").dt
@@ -137,16 +161,20 @@ def _hours_since_last(start: pl.Expr) -> pl.Expr:
 
 def _category_entropy(steps: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Shannon entropy (nats) of the known categories among each history's steps."""
-    known = items.select("item_id", "category").drop_nulls()
     # Sorted, since the groups come in any order and the last bit of a sum depends on it.
     counts = pl.col("len").cast(pl.List(pl.Float64)).list.sort()
     entropy = counts.list.agg(pl.element().entropy(base=math.e)).abs()
     return (
-        steps.select("row", "item_id")
-        .join(known, on="item_id")
-        .group_by("row", "category")
-        .len()
+        _category_counts(steps, items)
         .group_by("row")
         .agg("len")
         .select("row", entropy.alias("category_entropy"))
+    )
+
+
+def _category_counts(steps: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
+    """Count each history's steps by known category: ``row, category, len``, in any order."""
+    known = items.select("item_id", "category").drop_nulls()
+    return (
+        steps.select("row", "item_id").join(known, on="item_id").group_by("row", "category").len()
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -43,6 +43,8 @@ class Features:
         it is standardized, padding is exactly 0.
     mask : (R, 50)
         True where a step exists.
+    favorite : (R,)
+        Most frequent category of the history's steps, in [0, 32); 0 is rare or unknown.
     categorical : (E, 2)
         Category in [0, 32), item type in [0, 16); 0 is unknown.
     continuous : (E, 8)
@@ -71,6 +73,7 @@ class Features:
     aggregates: NDArray[np.float32]
     sequence: NDArray[np.float32]
     mask: NDArray[np.bool_]
+    favorite: NDArray[np.int64]
     categorical: NDArray[np.int64]
     continuous: NDArray[np.float32]
     labels: NDArray[np.float32]
@@ -106,10 +109,20 @@ class Features:
         return cls(events=pl.read_parquet(folder / "events.parquet"), **arrays, **meta)
 
 
+class Encoded(NamedTuple):
+    """What features hold of R histories; the attributes are those of ``Features``."""
+
+    aggregates: NDArray[np.float32]
+    sequence: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    favorite: NDArray[np.int64]
+
+
 _ARRAYS = (
     "aggregates",
     "sequence",
     "mask",
+    "favorite",
     "categorical",
     "continuous",
     "labels",
@@ -158,7 +171,7 @@ def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Feature
     tokens, text_row = texts(events, tables.items)
     return Features(
         events.drop("device"),
-        *_encoded(histories, statistics),
+        **_encoded(histories, statistics)._asdict(),
         categorical=_categorical(context, statistics),
         continuous=_standardized("continuous", context.select(CONTINUOUS), statistics),
         labels=events.select(pl.col(label_names).cast(pl.Float32)).to_numpy(order="c"),
@@ -180,14 +193,12 @@ def encode_histories(
     starts: Mapping[str, datetime],
     time_zone: str,
     statistics: Statistics,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+) -> Encoded:
     """Describe other histories, R canonical ones, by statistics that were fitted before.
 
     Returns
     -------
-    aggregates : (R, 27)
-    sequence : (R, 50, 2)
-    mask : (R, 50)
+    Encoded
         As in ``Features``.
 
     Raises
@@ -278,16 +289,19 @@ def _wide(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     )
 
 
-def _encoded(
-    histories: Described, statistics: Statistics
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+def _encoded(histories: Described, statistics: Statistics) -> Encoded:
     """Standardize; the sequence in place, since a copy would be the largest thing in memory."""
     sequence, mask = histories.sequence, histories.mask
     for first in range(0, len(mask), PIECE):
         rows = slice(first, first + PIECE)
         steps = histories.steps(rows)
         sequence[rows][mask[rows]] = _standardized("sequence", steps, statistics)
-    return _standardized("aggregates", histories.aggregates, statistics), sequence, mask
+    return Encoded(
+        aggregates=_standardized("aggregates", histories.aggregates, statistics),
+        sequence=sequence,
+        mask=mask,
+        favorite=_numbered(histories.favorite, statistics["categories"]).to_numpy(),
+    )
 
 
 def _fit(
@@ -326,15 +340,14 @@ def _most_frequent(names: pl.Series, n: int) -> list[str]:
 
 def _categorical(context: pl.DataFrame, statistics: Statistics) -> NDArray[np.int64]:
     columns = {"category": statistics["categories"], "item_type": statistics["item_types"]}
-    ids = context.select(
-        pl.col(name).replace_strict(
-            pl.Series(known, dtype=pl.String),
-            pl.Series(range(1, len(known) + 1), dtype=pl.Int64),
-            default=0,
-        )
-        for name, known in columns.items()
-    )
+    ids = context.select(_numbered(context[name], known) for name, known in columns.items())
     return ids.to_numpy(order="c")
+
+
+def _numbered(names: pl.Series, known: list[str]) -> pl.Series:
+    """Give each name its place in ``known``, from 1; 0 for any other."""
+    places = pl.Series(range(1, len(known) + 1), dtype=pl.Int64)
+    return names.replace_strict(pl.Series(known, dtype=pl.String), places, default=0)
 
 
 def _standardized(name: str, values: pl.DataFrame, statistics: Statistics) -> NDArray[np.float32]:

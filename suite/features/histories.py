@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from suite.features.aggregates import AGGREGATES, CHANNELS, NUM_STEPS, aggregates
+from suite.features.aggregates import AGGREGATES, CHANNELS, NUM_STEPS, aggregates, favorite_category
 
 PIECE = 10_000
 """Histories described at a time: about 2 million steps, and 0.3 GiB."""
@@ -31,11 +31,14 @@ class Described:
         Channels of the last 50 steps, left-aligned; a null step and padding are 0.
     mask : (R, 50)
         True where a step exists.
+    favorite
+        R names of categories; null where no step has a known one.
     """
 
     aggregates: pl.DataFrame
     sequence: NDArray[np.float32]
     mask: NDArray[np.bool_]
+    favorite: pl.Series
 
     def steps(self, rows: NDArray[np.bool_] | slice) -> pl.DataFrame:
         """List the existing steps of some histories, one a row, float64."""
@@ -109,10 +112,12 @@ def describe(
     values = np.empty((len(AGGREGATES), num_histories))
     sequence = np.zeros((num_histories, NUM_STEPS, len(CHANNELS)), dtype=np.float32)
     mask = np.zeros((num_histories, NUM_STEPS), dtype=np.bool_)
+    favorites = [pl.DataFrame(schema={"row": pl.Int64, "category": pl.String})]
     for piece in pieces:
         row = piece["row"].to_numpy()
         whole = aggregates(piece.lazy().drop("row"), known, starts=starts, time_zone=time_zone)
         values[:, row] = whole.collect().to_numpy().T
+        favorites.append(favorite_category(piece.lazy(), known).collect())
         there = np.arange(NUM_STEPS) < piece["time"].list.len().to_numpy()[:, None]
         last = piece.select(pl.col(CHANNELS).list.tail(NUM_STEPS)).explode(CHANNELS).fill_null(0)
         # Row-major order of a left-aligned mask is the order of the exploded steps.
@@ -120,4 +125,6 @@ def describe(
         steps[there] = last.to_numpy()
         sequence[row], mask[row] = steps, there
     columns = zip(AGGREGATES, values, strict=True)
-    return Described(pl.DataFrame(dict(columns)), sequence, mask)
+    numbered = pl.DataFrame({"row": range(num_histories)}, schema={"row": pl.Int64})
+    favorite = numbered.join(pl.concat(favorites), on="row", how="left", maintain_order="left")
+    return Described(pl.DataFrame(dict(columns)), sequence, mask, favorite["category"])

@@ -18,7 +18,6 @@ from attacks.linked import Linked
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
-from models.base import NUM_CATEGORIES
 from suite import registry
 from suite.cluster import sharded
 from suite.features.encode import Features
@@ -243,13 +242,10 @@ def _histories(
     aggregates : (n, 27)
         Standardized.
     favorite : (n,)
-        Most frequent category among the user's events of the same window.
+        Most frequent category in that history.
     """
-    row = features.events["row"].to_numpy()
-    counts = np.zeros((len(features.aggregates), NUM_CATEGORIES), np.int64)
-    np.add.at(counts, (row, features.categorical[:, 0]), 1)
-    chosen = row[events["event_row"].to_numpy()]
-    return features.aggregates[chosen], counts.argmax(axis=1)[chosen]
+    chosen = features.events["row"].to_numpy()[events["event_row"].to_numpy()]
+    return features.aggregates[chosen], features.favorite[chosen]
 
 
 def _rows_of(user: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -98,7 +98,7 @@ def half(features: Features, *, dataset: Part, side: Side) -> Features:
         .agg("time", "item_id", "channel_1", "channel_2")
         .sort("row")
     )
-    aggregates, sequence, mask = encode_histories(
+    encoded = encode_histories(
         histories.drop("row"),
         tables.items,
         starts=tables.starts,
@@ -114,9 +114,7 @@ def half(features: Features, *, dataset: Part, side: Side) -> Features:
     return replace(
         features,
         events=events.drop("position", "new"),
-        aggregates=aggregates,
-        sequence=sequence,
-        mask=mask,
+        **encoded._asdict(),
         categorical=features.categorical[position],
         continuous=features.continuous[position],
         labels=features.labels[position],

@@ -244,8 +244,33 @@ def test_histories_encoded_later_equal_those_of_the_features() -> None:
         time_zone=COPENHAGEN,
         statistics=made.statistics,
     )
-    for array, expected in zip(again, (made.aggregates, made.sequence, made.mask), strict=True):
-        np.testing.assert_array_equal(array, expected)
+    for name, array in again._asdict().items():
+        np.testing.assert_array_equal(array, getattr(made, name))
+
+
+def test_the_favorite_category_is_the_most_frequent_of_the_history_not_of_the_events() -> None:
+    categories = {1: "news", 2: "sport", 3: "sport", 4: None, 5: "weather", 6: "other"}
+    steps = {
+        1: [2, 3, 1],
+        2: [1, 2, 1, 5],
+        3: [2, 1],  # as often: the first by name
+        4: [4, 4, 5],  # an unknown category is none
+        5: [4, 99],
+        6: [6, 6, 1],  # never seen in train
+    }
+    events = [event(i, user, "train", i % 2 == 0, item_id=1) for i, user in enumerate(steps)]
+    events += [event(i + 10, i, "train", True, item_id=item) for i, item in ((1, 2), (2, 5))]
+    histories = [
+        history(user, "train", *((9.0 - i, item, 1.0, 1.0) for i, item in enumerate(items)))
+        for user, items in steps.items()
+    ]
+    items = [item(number, category=name) for number, name in categories.items()]
+    made = features(tables(events, histories, items), time_zone="UTC", holdout_users=0)
+    known = [None, *made.statistics["categories"]]
+    first = made.events.unique("row", keep="first", maintain_order=True)
+    assert first["user_id"].to_list() == list(steps)
+    names = [known[number] for number in made.favorite]
+    assert names == ["sport", "news", "news", "weather", None, None]
 
 
 STEP = (1.0, 1, 1.0, 1.0)

@@ -182,6 +182,17 @@ def test_vectors_that_only_rounding_or_the_tie_rule_merges_are_counted(features,
     assert not {"reid/num_rounded", "reid/num_tied_apart"} & clear.keys()
 
 
+def test_an_inversion_reads_the_favorite_category_of_the_history(features):
+    row = features.events["row"].to_numpy()
+    favorite = features.favorite[row]
+    assert (favorite != features.categorical[:, 0]).mean() > 0.5
+    noise = 0.01 * np.random.default_rng(0).normal(size=(len(row), 5))
+    spelled = replace(world(features), vector=(np.eye(5)[favorite] + noise).astype(np.float32))
+    found = run(features, spelled, name="inversion").facts
+    assert found["favorite_accuracy"] == 1
+    assert found["majority_accuracy"] < 0.7
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_vectors_that_are_not_finite_are_refused(features, bad):
     representation = world(features)

@@ -40,6 +40,7 @@ def world(counts: NDArray[np.int64], trained: NDArray[np.bool_] | None = None) -
         aggregates=numbered(histories, 27),
         sequence=numbered(histories, 50, 2),
         mask=np.ones((histories, 50), dtype=np.bool_),
+        favorite=np.zeros(histories, dtype=np.int64),
         categorical=numbered(num_events, 2).astype(np.int64),
         continuous=numbered(num_events, 8),
         labels=numbered(num_events, 1),
