@@ -31,7 +31,8 @@ EVENTS = pl.Schema(
         "engaged": pl.Boolean(),
     }
 )
-"""Columns of ``events``; any further Boolean column is one more label.
+"""Columns of ``events``; any further Boolean column is one more label. A column ``sampled_for``
+(Int64) marks events that were not observed but sampled, see ``suite.datasets.negatives``.
 
 Ids of users, items and sessions are the native ones, where they are no numbers as
 ``suite.datasets.identifiers`` gives them: whatever is dealt by user (who is held out, the halves
@@ -139,6 +140,11 @@ class Dataset(ABC):
     def synthetic(self) -> bool:
         """True marks every result of it as synthetic."""
         return False
+
+    @property
+    def note(self) -> str:
+        """What every figure depends on and a reader must know; stands beside the name."""
+        return ""
 
     @property
     def time_zone(self) -> str:

@@ -8,6 +8,7 @@ from typing import get_args
 import polars as pl
 
 from suite.datasets.base import EVENTS, HISTORIES, ITEMS, UTC, WINDOWS, Group, Tables
+from suite.datasets.negatives import observed
 from suite.datasets.windows import start_of
 
 MIN_EVENTS = 4
@@ -130,9 +131,11 @@ def _check_wide_rows(wide: pl.LazyFrame, events: pl.LazyFrame, names: list[str])
 
 
 def linkable_users(events: pl.DataFrame) -> int:
-    """Users with at least ``MIN_EVENTS`` events in train and in test."""
-    counts = events.group_by("user_id").agg(
-        (pl.col("window") == window).sum().alias(window) for window in ("train", "test")
+    """Users with at least ``MIN_EVENTS`` observed events in train and in test."""
+    counts = (
+        observed(events)
+        .group_by("user_id")
+        .agg((pl.col("window") == window).sum().alias(window) for window in ("train", "test"))
     )
     return counts.filter(pl.min_horizontal("train", "test") >= MIN_EVENTS).height
 

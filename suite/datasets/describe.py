@@ -9,6 +9,7 @@ import polars as pl
 
 from suite.datasets.base import WINDOWS, Tables
 from suite.datasets.check import linkable_users
+from suite.datasets.negatives import SAMPLED, observed
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,14 @@ class Description:
     Attributes
     ----------
     num_events, num_users, num_items
-        Events and their users and items, over all windows.
+        Observed events and their users and items, over all windows.
     events_per_user
         Median.
     history_length
         Median over users and windows.
     windows
-        By window: ``start``, ``events``, ``users``, and the share of positives of each label;
+        By window: ``start``, ``events``, ``users``, ``sampled`` events where there are any, and
+        the share of positives of each label, sampled events included;
         where users have their own windows, ``start`` and ``last_start`` are the first and the
         last of their starts.
     linkable_users
@@ -46,17 +48,21 @@ class Description:
 
 def describe(tables: Tables) -> Description:
     """Count what is in checked tables."""
-    events = tables.events.collect()
+    with_sampled = tables.events.collect()
+    events = observed(with_sampled)
     labels = [name for name, dtype in events.schema.items() if dtype == pl.Boolean]
     lengths = tables.histories.select(pl.col("time").list.len().median()).collect().item()
     per_user = events.group_by("user_id").len()["len"].to_numpy()
     windows: dict[str, dict[str, str | int | float]] = {}
     for window in WINDOWS:
-        rows = events.filter(pl.col("window") == window)
+        rows = with_sampled.filter(pl.col("window") == window)
+        seen = observed(rows)
+        sampled = {"sampled": rows.height - seen.height} if SAMPLED in rows.columns else {}
         windows[window] = {
             **_starts(tables, window),
-            "events": rows.height,
-            "users": rows["user_id"].n_unique(),
+            "events": seen.height,
+            "users": seen["user_id"].n_unique(),
+            **sampled,
             **rows.select(pl.col(labels).mean()).row(0, named=True),
         }
     return Description(

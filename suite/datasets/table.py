@@ -12,7 +12,9 @@ import polars as pl
 
 from suite.datasets.base import ITEMS, Dataset, Tables
 from suite.datasets.identifiers import canonical_ids
+from suite.datasets.labels import engaged, label
 from suite.datasets.log import cut, window_starts, zone
+from suite.datasets.negatives import negatives, with_negatives
 from suite.datasets.windows import cut_by_share, shares
 
 _DATES = ("train", "validation", "test", "end")
@@ -46,9 +48,15 @@ class Table(Dataset):
     time_unit, time_format
         How to read ``time``, and ``published`` of the items.
     label
-        Column that says whether the user engaged: Boolean or 0 and 1; with ``above``, a number.
+        Column that says whether the user engaged, Boolean or 0 and 1; ``engaged`` if nothing is
+        given. Or which of its values do: ``{column: event, positive: [buy]}``,
+        ``{column: rating, at_least: 4}``, also ``above``, ``at_most`` and ``below``.
     above
         Engaged is a ``label`` larger than this.
+    negatives
+        For a log of positives only, ``{per_positive: 4, from: popular}`` or ``uniform``: events
+        that are sampled, see ``suite.datasets.negatives``; ``seed`` (0) of the draws. A ``label``
+        must then hold for every event, and may be left out.
     channels
         Up to two columns; the first in seconds, the second in percent, or what you have instead.
     items
@@ -77,8 +85,9 @@ class Table(Dataset):
     device: str | None = None
     time_unit: Literal["s", "ms", "us"] | None = None
     time_format: str | None = None
-    label: str = "engaged"
+    label: str | Mapping[str, Any] | None = None
     above: float | None = None
+    negatives: Mapping[str, Any] | None = None
     channels: tuple[str, ...] = ()
     items: str | None = None
     item_columns: Mapping[str, str] | None = None
@@ -88,6 +97,9 @@ class Table(Dataset):
     def __post_init__(self) -> None:
         if len(self.channels) > 2:
             raise ValueError(f"channels: found {len(self.channels)} columns, at most 2 are allowed")
+        label(self.label or "engaged", self.above)
+        if self.negatives is not None:
+            negatives(self.negatives)
         dates = {name: getattr(self, name) for name in _DATES}
         if self.windows is not None:
             shares(self.windows)
@@ -102,6 +114,11 @@ class Table(Dataset):
                 "as {share: [0.4, 0.3, 0.1, 0.2]}"
             )
 
+    @property
+    def note(self) -> str:
+        """That negatives are sampled, and how."""
+        return "" if self.negatives is None else str(negatives(self.negatives))
+
     def files(self) -> list[Path]:
         """List the events and, if given, the items."""
         return [Path(path) for path in (self.events, self.items) if path is not None]
@@ -110,7 +127,8 @@ class Table(Dataset):
         """Read the events and cut them into windows; see ``Dataset.tables``."""
         zone(self.time_zone)
         optional = [name for name in (self.session, self.device) if name is not None]
-        columns = [self.user, self.item, self.time, self.label, *optional, *self.channels]
+        optional += self._label_columns()
+        columns = [self.user, self.item, self.time, *optional, *self.channels]
         native = _read(self.events, columns)
         first, second, *_ = (*self.channels, None, None)
         log = _select(
@@ -123,11 +141,17 @@ class Table(Dataset):
             device=pl.col(self.device).cast(pl.Int8) if self.device else pl.lit(None, pl.Int8),
             channel_1=_number(first).cast(pl.Float32),
             channel_2=_number(second).cast(pl.Float32),
-            engaged=self._engaged(native),
+            engaged=pl.lit(self._engaged(native)),
         )
         if not log["device"].drop_nulls().is_between(0, 3).all():
             raise ValueError(f"{self.events}: {self.device} is out of range, allowed are 0 to 3")
         items = self._items(log.select(pl.col("item_id").unique().sort())).lazy()
+        tables = self._cut(log, items)
+        if self.negatives is None:
+            return tables
+        return with_negatives(tables, log, negatives(self.negatives))
+
+    def _cut(self, log: pl.DataFrame, items: pl.LazyFrame) -> Tables:
         if self.windows is not None:
             return cut_by_share(log, items, shares(self.windows), self.history_days)
         days = {name: getattr(self, name) for name in _DATES}
@@ -181,18 +205,23 @@ class Table(Dataset):
             .dt.convert_time_zone("UTC")
         )
 
-    def _engaged(self, events: pl.DataFrame) -> pl.Expr:
-        if self.above is not None:
-            return _number(self.label) > self.above
-        label = events[self.label]
-        if label.dtype != pl.Boolean and not (
-            label.dtype.is_numeric() and label.drop_nulls().cast(pl.Float64).is_in([0.0, 1.0]).all()
-        ):
+    def _label_columns(self) -> list[str]:
+        """Name the label's column; none where all events are positives."""
+        if self.label is None and self.negatives is not None:
+            return [name for name in ("engaged",) if name in _header(self.events)]
+        return [label(self.label or "engaged", self.above).column]
+
+    def _engaged(self, events: pl.DataFrame) -> pl.Series:
+        if not self._label_columns():
+            return pl.repeat(True, events.height, dtype=pl.Boolean, eager=True)
+        how = label(self.label or "engaged", self.above)
+        found = engaged(events[how.column], how, self.events)
+        if self.negatives is not None and (others := int((~found).sum())):
             raise ValueError(
-                f"{self.events}: {self.label} is {label.dtype} and holds more than 0 and 1, "
-                "allowed are Boolean, or 0 and 1, or any number with a threshold in above"
+                f"{self.events}: {others} of {events.height} events are not engaged by "
+                f"{how.column}; negatives are sampled for logs of positives only"
             )
-        return pl.col(self.label).cast(pl.Boolean)
+        return found
 
 
 def _ids(table: pl.DataFrame, column: str) -> pl.Expr:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from models.base import NUM_CATEGORIES, NUM_TYPES
 from suite.datasets.base import WINDOWS, Tables, WideFeature
+from suite.datasets.negatives import SAMPLED
 from suite.features.context import CONTINUOUS, in_context
 from suite.features.histories import PIECE, Described, describe, described
 from suite.features.texts import texts
@@ -35,7 +36,8 @@ class Features:
     events
         E rows sorted by window (in time order), user, time, event: ``event_id``, ``user_id``,
         ``item_id``, ``window``, ``time``, ``session_id``, ``trained`` (the user is not held out),
-        ``row`` (of the event's history in the arrays), and a Boolean column for each label.
+        ``row`` (of the event's history in the arrays), and a Boolean column for each label;
+        ``sampled_for`` where some are sampled.
     aggregates : (R, 27)
         Standardized ``suite.features.aggregates.AGGREGATES``.
     sequence : (R, 50, 2)
@@ -249,7 +251,8 @@ def _events(events: pl.LazyFrame, holdout_users: float) -> pl.DataFrame:
         pl.col("window").cast(pl.Enum(WINDOWS)), "user_id", "time", "event_id"
     ).collect()
     chosen = held_out(ordered["user_id"].to_numpy(), holdout_users)
-    known = ("event_id", "user_id", "item_id", "window", "time", "session_id", "device")
+    known = ["event_id", "user_id", "item_id", "window", "time", "session_id", "device"]
+    known += [name for name in ordered.columns if name == SAMPLED]
     return ordered.select(
         *known,
         pl.Series("trained", ~chosen),

@@ -134,7 +134,9 @@ def _full(kind: str, part: Part, label: str) -> Part:
     if (kind, part.name) == ("attacks", BEST):
         return Part(name=BEST, label=BEST)
     parameters = registry.parameters(kind, part.name, part.parameters)
-    registry.create(kind, part.name, parameters)
+    made = registry.create(kind, part.name, parameters)
+    if isinstance(made, Dataset) and made.note:
+        label = f"{label}, {made.note}"
     return Part(name=part.name, parameters=parameters, label=label)
 
 

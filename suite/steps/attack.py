@@ -20,6 +20,7 @@ from attacks.ranks.means import user_means
 from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
 from suite import registry
 from suite.cluster import sharded
+from suite.datasets.negatives import observed
 from suite.features.encode import Features
 from suite.protocols.base import Protocol
 from suite.spec import Part
@@ -110,7 +111,8 @@ def attack(
     defense_rng, attack_rng = np.random.default_rng(seed).spawn(2)
 
     probed = probed or released
-    cut = cutter.cut(features.events)
+    released_events = observed(features.events)
+    cut = cutter.cut(released_events)
     for name, event_id in (
         ("event_row", features.events["event_id"]),
         ("gallery_row", released.event_id),
@@ -165,7 +167,7 @@ def attack(
     return Outcome(
         probes,
         num_gallery=len(known),
-        num_dropped=_num_dropped(features.events, cut),
+        num_dropped=_num_dropped(released_events, cut),
         facts=facts,
         num_rounded=num_rounded + num_rounded_probes,
         num_tied_apart=num_tied_apart(ranks, gallery, true_row),

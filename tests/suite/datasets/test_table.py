@@ -222,8 +222,8 @@ def test_text_where_a_value_is_needed_is_refused_in_one_line(
 
 def test_a_label_of_other_values_needs_a_threshold(tmp_path):
     assert message(table(tmp_path, label="dwell")).endswith(
-        "visits.csv: dwell is Float64 and holds more than 0 and 1, "
-        "allowed are Boolean, or 0 and 1, or any number with a threshold in above"
+        "visits.csv, row 1 (from 0): dwell is 10.0, allowed: Boolean, or 0 and 1, or any value "
+        "with positive: [...], at_least: ... in label"
     )
 
 
