@@ -15,8 +15,8 @@ from rich.console import Console
 
 from suite.execute.timeline import Timeline
 from suite.leaderboard.rows import Leaderboard
-from suite.plan import analyses as analysis
 from suite.plan import plan
+from suite.plan.analyses import analyses
 from suite.plan.kinds import STEPS
 from suite.plan.plan import Step
 from suite.publish import record, tracking
@@ -55,7 +55,7 @@ def run(
     timeline = Timeline(begin=time.time())
     plans = plan.plans(suite)
     failures: dict[str, str] = {}
-    together = analysis.analyses(plans, suite.bootstrap, tasks=suite.tasks)
+    together = analyses(plans, suite.bootstrap, tasks=suite.tasks)
     missing = unfinished([p.last for p in plans] + [a.step for a in together], store)
     if missing:
         # Imported here: when all is cached, nothing loads Ray.

@@ -6,7 +6,7 @@ import os
 import re
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import (
@@ -15,124 +15,14 @@ from pydantic import (
     Field,
     NonNegativeInt,
     ValidationError,
-    field_validator,
-    model_validator,
 )
 
+from suite.cluster.settings import Compute
+from suite.parts import Part, Release
 from suite.registry import first_line, nearest
+from suite.training.settings import Training
 
 RECIPES = Path(__file__).parent / "recipes"
-
-Release = Literal["model", "raw", "context_only", "random_net", "pca"]
-
-
-class Part(BaseModel):
-    """A dataset, model, protocol, defense or attack: ``name`` or ``name: {parameters}``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    label: str = Field("", exclude=True, description="how the leaderboard calls it")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_yaml(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            return {"name": given}
-        if isinstance(given, dict) and len(given) == 1 and "name" not in given:
-            ((name, parameters),) = given.items()
-            return {"name": name, "parameters": parameters or {}}
-        if not isinstance(given, Part) and not (isinstance(given, dict) and "name" in given):
-            raise ValueError("name, or name: {parameters}")
-        return given
-
-
-class Training(BaseModel):
-    """How torch models are fitted. Source of the defaults: the project's seed document D0."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(30, ge=1)
-    patience: int = Field(7, ge=1, description="epochs without a better validation AUC")
-    batch_size: int = Field(512, ge=1, description="events of a global batch")
-    micro_batch_size: int | None = Field(
-        None, ge=1, description="events a worker computes at once; gradients add up to the batch's"
-    )
-    user_cap: int = Field(64, ge=1, description="events of one user in a batch")
-    learning_rate: float = Field(8e-4, gt=0, description="peak of the one-cycle schedule")
-    pct_start: float = Field(0.3, gt=0, lt=1)
-    weight_decay: float = Field(3e-4, ge=0)
-    finetune_epochs: int = Field(
-        0, ge=0, description="over the validation window, after the choice; scored beside it"
-    )
-    precision: Literal["float32", "float64", "bf16"] = Field(
-        "float32", description="of the arithmetic; bf16 keeps float32 weights, not on mps"
-    )
-
-    @model_validator(mode="after")
-    def _cap_fits(self) -> Training:
-        if self.user_cap > self.batch_size // 2:
-            raise ValueError(f"user_cap {self.user_cap} up to half of batch_size {self.batch_size}")
-        return self
-
-
-class Compute(BaseModel):
-    """Where things run; no figure depends on it, up to rounding, so no digest contains it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    workers: int | tuple[int, int] = Field(
-        1, description="training workers of one model; two numbers: as many as there is room for"
-    )
-    cpus_per_worker: int = Field(1, ge=1, description="and threads; at most those of a node")
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    gpu_share: float = Field(
-        1, gt=0, le=1, description="of a GPU for each worker; below 1, so many fits share one"
-    )
-    node_labels: dict[str, str] = Field(
-        default_factory=dict, description="Ray labels that the nodes of all workers have"
-    )
-    compile: bool = Field(False, description="torch.compile the training step")
-    wait_s: float = Field(
-        600, gt=0, description="seconds that a step waits for a cluster too small for it"
-    )
-
-    @field_validator("workers", mode="before")
-    @classmethod
-    def _one_or_more(cls, given: Any) -> int | tuple[int, int]:
-        bounds = given if isinstance(given, list | tuple) else (given, given)
-        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in bounds)
-        if len(bounds) != 2 or not whole or not 1 <= bounds[0] <= bounds[1]:
-            raise ValueError("a number from 1, or [fewest, most]")
-        return bounds[0] if bounds[0] == bounds[1] else (bounds[0], bounds[1])
-
-    @model_validator(mode="after")
-    def _gpu_of_its_own(self) -> Compute:
-        if self.gpu_share < 1 and self.most_workers > 1:
-            # NCCL refuses two workers of one run on the same GPU.
-            raise ValueError(f"gpu_share {self.gpu_share:g} with one worker only, not several")
-        return self
-
-    @property
-    def fewest_workers(self) -> int:
-        """Lower bound of the number of workers."""
-        return self.workers if isinstance(self.workers, int) else self.workers[0]
-
-    @property
-    def most_workers(self) -> int:
-        """Upper bound of the number of workers."""
-        return self.workers if isinstance(self.workers, int) else self.workers[1]
-
-    @property
-    def most_cpus(self) -> int:
-        """Upper bound of the CPUs that a fit holds, its workers included."""
-        return self.most_workers * self.cpus_per_worker
-
-    @property
-    def task_cpus(self) -> int:
-        """CPUs that the task of a fit holds: none where its workers hold their own."""
-        return 0 if self.most_workers > 1 else self.cpus_per_worker
 
 
 class Cell(NamedTuple):
@@ -185,20 +75,6 @@ class Suite(BaseModel):
             self.attacks,
         )
         return [Cell(*point) for point in product(*axes)]
-
-
-def label(part: Part, among: list[Part]) -> str:
-    """Name of a part in the leaderboard; parameters appear where the name alone is not unique."""
-    twins = [other.parameters for other in among if other.name == part.name]
-    telling = [k for k in part.parameters if any(t.get(k) != part.parameters[k] for t in twins)]
-    shown = ", ".join(f"{key} {_shown(part.parameters[key])}" for key in telling)
-    return f"{part.name} ({shown})" if shown else part.name
-
-
-def _shown(value: Any, joint: str = "+") -> str:
-    if isinstance(value, list | tuple):
-        return joint.join(_shown(inner, "-") for inner in value)
-    return str(value)
 
 
 def recipes() -> dict[str, Path]:

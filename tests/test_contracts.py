@@ -17,7 +17,7 @@ from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from models.base import Estimator
 from suite import registry
-from suite.spec import Part
+from suite.parts import Part
 from suite.steps import fit as train
 from suite.training import batches
 

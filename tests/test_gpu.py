@@ -7,10 +7,12 @@ import pytest
 import ray
 import torch
 
-from suite.spec import Compute, Part, Training
+from suite.cluster.settings import Compute
+from suite.parts import Part
 from suite.steps import fit as train
 from suite.steps import represent
 from suite.training import batches
+from suite.training.settings import Training
 from tests.workers import trained
 
 pytestmark = [

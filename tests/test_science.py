@@ -7,13 +7,16 @@ import polars as pl
 import pytest
 
 from models.network import Network
-from suite.spec import Compute, Part, Training
+from suite.cluster.settings import Compute
+from suite.parts import Part
 from suite.steps.attack import attack
 from suite.steps.features import prepare
-from suite.steps.fit import Fitted, build, fit
+from suite.steps.fit import Fitted, fit
 from suite.steps.measure import measure
 from suite.steps.represent import represent
+from suite.training.build import build
 from suite.training.loop import Worker, train
+from suite.training.settings import Training
 
 ATTACKERS = ("cosine", "euclidean")
 

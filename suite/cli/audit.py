@@ -23,7 +23,7 @@ from attacks.audit import Audit, audit
 from attacks.base import Attack
 from attacks.measures.risk import decile
 from suite import registry
-from suite.spec import Part
+from suite.parts import Part
 
 NEEDS = {"linked": "vectors of a second training", "inversion": "the histories behind the vectors"}
 """What some attacks hold besides vectors; these cannot audit bare ones."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import ray
 
 from suite.cluster import accelerators
-from suite.spec import Compute
+from suite.cluster.settings import Compute
 
 
 @contextmanager

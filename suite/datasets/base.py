@@ -181,7 +181,7 @@ class Dataset(ABC):
         tables
             What ``tables`` gave, checked.
         holdout_users
-            Share of users in [0, 1), those of ``suite.features.encode.held_out``, that no fitted
+            Share of users in [0, 1), those of ``suite.datasets.holdout.held_out``, that no fitted
             feature may see; like the windows after train.
 
         Raises

@@ -10,9 +10,10 @@ import ray
 
 from suite import registry
 from suite.cluster import accelerators
+from suite.cluster.settings import Compute
 from suite.execute.progress import Display
+from suite.parts import Part
 from suite.plan.plan import Step
-from suite.spec import Compute, Part
 
 LOOK_EVERY_S = 5.0
 

@@ -13,37 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from suite.execute.events import Mailbox, _begin, _report
 from suite.plan.plan import Step
 
 QUIET_S = 60.0
 """Time after which a person who sees lines, not bars, is told that the run goes on."""
-
-
-# Restarted when its process is killed: what it held is lost, and was only to be shown.
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-class Mailbox:
-    """Epochs reported by workers, until the driver reads them, and where each step began."""
-
-    def __init__(self) -> None:
-        self._waiting: list[tuple[str, dict[str, float]]] = []
-        self._places: dict[str, str] = {}
-
-    def begin(self, start: str, node: str) -> None:
-        """Note on which node a start of a step began."""
-        self._places[start] = node
-
-    def places(self) -> dict[str, str]:
-        """Return the node of every start that began."""
-        return self._places
-
-    def put(self, title: str, row: dict[str, float]) -> None:
-        """Leave a row."""
-        self._waiting.append((title, row))
-
-    def take(self) -> list[tuple[str, dict[str, float]]]:
-        """Return all rows left since the last call."""
-        waiting, self._waiting = self._waiting, []
-        return waiting
 
 
 class Display:
@@ -138,12 +112,3 @@ class Display:
         self._said_s = time.monotonic()
         # Text, not str: rich would read the brackets of a reason as markup.
         self.console.print(Text(text, style=style), soft_wrap=True)
-
-
-def _report(mailbox: Any, title: str, row: dict[str, float]) -> None:
-    mailbox.put.remote(title, row)
-
-
-def _begin(mailbox: Any, start: str, node: str) -> None:
-    # Waited for: where a step is must be known before its host can be lost.
-    ray.get(mailbox.begin.remote(start, node))

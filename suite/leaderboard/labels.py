@@ -9,8 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from suite.artifacts.figures import MEAN, Tasks
-from suite.leaderboard.rows import Claims, Point, Section
-from suite.spec import Part
+from suite.leaderboard.claims import Claims
+from suite.leaderboard.sections import Point, Section
+from suite.parts import Part
 
 BASELINE, READER = "nn_classifier", "text_nn"
 """Models that a gain is over, and whose gain a student is to keep."""

@@ -21,7 +21,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from suite.leaderboard.rows import Leaderboard, Row, Section, claims
+from suite.leaderboard.claims import claims
+from suite.leaderboard.rows import Leaderboard, Row
+from suite.leaderboard.sections import Section
 
 WIDTH = 120
 

@@ -10,10 +10,8 @@ import hashlib
 import json
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,12 +23,12 @@ from pydantic import (
     model_validator,
 )
 
+from suite.leaderboard.sections import Section
+
 Rate = Annotated[float, Field(ge=0, le=1)]
 Rank = Annotated[float, Field(ge=1)]
 
 _T = TypeVar("_T", bound=BaseModel)
-
-REFERENCES = Path(__file__).parents[1] / "references"
 
 
 class Row(BaseModel):
@@ -151,29 +149,6 @@ def _in_place(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: row.place))
 
 
-class Point(BaseModel):
-    """A figure to be drawn: over ``group``, in the color of ``name``, with bounds if it has any."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    group: str
-    name: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-class Section(BaseModel):
-    """A table with its title; all cells are texts. Where it has points, the page draws them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    title: str
-    header: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
-    points: tuple[Point, ...] = ()
-
-
 class Leaderboard(BaseModel):
     """The rows of one suite, in one order whatever order the cells finished in.
 
@@ -253,7 +228,7 @@ class Leaderboard(BaseModel):
         if not isinstance(data, dict):
             raise ValueError("leaderboard: expected an object with the keys suite and rows")
         digest = data.pop("digest", None)
-        board = _validated(cls, data, "leaderboard")
+        board = validated(cls, data, "leaderboard")
         if digest is not None and digest != board.digest:
             raise ValueError(
                 f"leaderboard: the rows hash to {board.digest[:12]}, the file says "
@@ -262,84 +237,14 @@ class Leaderboard(BaseModel):
         return board
 
 
-class Benchmark(BaseModel):
-    """A utility figure of somebody else's model, as quoted by a source."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    method: str
-    metric: str
-    value: float
-    note: str = ""
-
-
-class Task(BaseModel):
-    """Figures of one label of somebody's model, as a source states them; RCE in percent."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    table: str
-    stage: str
-    method: str
-    label: str
-    ap: Rate
-    rce: float
-    note: str = ""
-
-
-class Claims(BaseModel):
-    """Numbers that a source document states and that were not measured here.
-
-    Attributes
-    ----------
-    source
-        Title and origin of the document.
-    note
-        What a reader must know before comparing.
-    rows
-        In the leaderboard's keys; each digest starts with ``claimed``.
-    benchmarks
-        Figures quoted by the source from elsewhere.
-    tasks
-        AP and RCE of each label.
-    also
-        Further suites that they are shown beside.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    suite: str
-    source: str
-    note: str
-    rows: tuple[Row, ...] = ()
-    benchmarks: tuple[Benchmark, ...] = ()
-    tasks: tuple[Task, ...] = ()
-    also: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _labelled(self) -> Claims:
-        for row in self.rows:
-            if not row.digest.startswith("claimed"):
-                raise ValueError(f"digest of a claimed row must start with claimed: {row.digest}")
-        return self
-
-
-def claims(suite: str) -> Claims | None:
-    """Read what the source documents claim for a suite; None when they claim nothing.
+def validated(kind: type[_T], data: Any, name: str) -> _T:
+    """Check data against its type.
 
     Raises
     ------
     ValueError
-        One line: the file, the key, what was found.
+        One line: the name of the source, the key, what was found.
     """
-    for path in sorted(REFERENCES.glob("*.yaml")):
-        found = _validated(Claims, yaml.safe_load(path.read_text()), str(path))
-        if suite in (found.suite, *found.also):
-            return found
-    return None
-
-
-def _validated(kind: type[_T], data: Any, name: str) -> _T:
     try:
         return kind.model_validate(data)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What several cells say together: differences between models, and where a lift comes from."""
+"""Steps over the attacks of several cells, planned where the cells of a suite allow them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,9 @@ from itertools import groupby
 from math import comb
 from typing import Any
 
-import numpy as np
-
 from suite.artifacts.figures import SOURCES
-from suite.leaderboard import labels
-from suite.leaderboard.rows import Claims, Section
 from suite.plan.plan import Plan, Step
 from suite.spec import Cell
-
-ANSWERS = {
-    "static": "under one unchanged history (static)",
-    "static_input": "of it from static input (static - disjoint)",
-    "rolling": "over time (rolling)",
-    "random_net": "the architecture alone (random_net)",
-    "training": "added by training (rolling - random_net)",
-    "raw": "of the raw inputs (raw)",
-    "memorized": "memorized (unseen: trained - held out)",
-}
-"""Figure of ``suite.steps.attribution``, and the question that it answers."""
 
 SWAPS_PER_COMPARISON = 100
 """Random swaps behind a p for each comparison of the suite: after Holm it can still be 0.01."""
@@ -54,36 +39,6 @@ def analyses(plans: list[Plan], replicates: int, *, tasks: bool = False) -> list
     """
     by_label = _tasks(plans, replicates) if tasks else ()
     return [*_differences(plans, replicates), *_attributions(plans, replicates), *by_label]
-
-
-def sections(
-    found: list[tuple[Analysis, Any]],
-    extra: list[tuple[Plan, Any]],
-    claimed: Claims | None = None,
-) -> list[Section]:
-    """Tables of finished analyses, and of open-set and inversion figures.
-
-    Parameters
-    ----------
-    found
-        Analyses with their results.
-    extra
-        Plans with the further figures of their cell, by metric key.
-    claimed
-        What stands beside the figures of the labels.
-    """
-    fits = [
-        labels.Entry(analysis.names, analysis.step.inputs[1].arguments["model"], result)
-        for analysis, result in found
-        if analysis.step.kind == "tasks"
-    ]
-    tables = [
-        _difference_table(found),
-        _attribution_table(found),
-        *labels.sections(fits, claimed),
-        *_extra_tables(extra),
-    ]
-    return [table for table in tables if table.lines]
 
 
 def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
@@ -148,76 +103,3 @@ def _grouped(
 
     for values, cells in groupby(sorted(plans, key=key), key=key):
         yield dict(zip(shared, values, strict=True)), list(cells)
-
-
-def _difference_table(found: list[tuple[Analysis, Any]]) -> Section:
-    from attacks.measures.comparisons import holm
-
-    shared = ("dataset", "protocol", "defense", "attack", "seed")
-    rows = [
-        (analysis.names, row)
-        for analysis, result in found
-        if analysis.step.kind == "differences"
-        for row in result.rows
-    ]
-    adjusted = holm(np.array([row["p"] for _, row in rows])).tolist() if rows else []
-    lines = [
-        (
-            *(str(names[key]) for key in shared),
-            row["first"],
-            row["second"],
-            _figure(row["difference"], row["low"], row["high"]),
-            f"{p:.3g}",
-        )
-        for (names, row), p in zip(rows, adjusted, strict=True)
-    ]
-    title = f"paired differences of lift between models; p after Holm, {len(lines)} comparisons"
-    header = (*shared, "first", "second", "first - second", "p")
-    return Section(title=title, header=header, lines=tuple(lines))
-
-
-def _attribution_table(found: list[tuple[Analysis, Any]]) -> Section:
-    shared = ("dataset", "model", "attack", "seed")
-    lines = [
-        (
-            *(str(analysis.names[key]) for key in shared),
-            f"{result.num_gallery:,}",
-            question,
-            _figure(*result.figures[key]),
-        )
-        for analysis, result in found
-        if analysis.step.kind == "attribution"
-        for key, question in ANSWERS.items()
-    ]
-    title = "where the lift comes from, every figure at the smallest N among them"
-    return Section(title=title, header=(*shared, "N", "what", "lift"), lines=tuple(lines))
-
-
-def _extra_tables(extra: list[tuple[Plan, Any]]) -> Iterator[Section]:
-    shared = ("dataset", "protocol", "model", "release", "attack", "seed")
-    titles = {
-        "reid/fnir_at_fpir_": "open set: FNIR at three FPIR; empty: too few unknown probes",
-        "inversion/": "inversion: what the vector tells about the history",
-        "reid/num_": "vectors that differ but are not told apart: equal once rounded to float32 "
-        "(num_rounded); probes whose true user ties with a user of another vector (num_tied_apart)",
-    }
-    for prefix, title in titles.items():
-        cells = [(p, figures) for p, figures in extra if any(k.startswith(prefix) for k in figures)]
-        keys = sorted({k for _, figures in cells for k in figures if k.startswith(prefix)})
-        lines = [
-            (
-                *(str(p.names[key]) for key in shared),
-                *(_rounded(k, figures[k]) if k in figures else "" for k in keys),
-            )
-            for p, figures in cells
-        ]
-        header = (*shared, *(key.rpartition("/")[2] for key in keys))
-        yield Section(title=title, header=header, lines=tuple(lines))
-
-
-def _rounded(key: str, value: float) -> str:
-    return f"{value:,.0f}" if key.startswith("reid/num_") else f"{value:.3f}"
-
-
-def _figure(value: float, low: float, high: float) -> str:
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"

@@ -9,11 +9,14 @@ from importlib import import_module
 from typing import Any
 
 STEPS = {
-    "features": ("suite.steps.features:prepare", "suite.features.encode:Features"),
-    "half": ("suite.steps.features:half", "suite.features.encode:Features"),
+    "features": ("suite.steps.features:prepare", "suite.artifacts.features:Features"),
+    "half": ("suite.steps.features:half", "suite.artifacts.features:Features"),
     "fit": ("suite.steps.fit:fit", "suite.artifacts.fitted:Fitted"),
-    "represent": ("suite.steps.represent:represent", "suite.steps.represent:Representation"),
-    "attack": ("suite.steps.attack:attack", "suite.steps.attack:Outcome"),
+    "represent": (
+        "suite.steps.represent:represent",
+        "suite.artifacts.representation:Representation",
+    ),
+    "attack": ("suite.steps.attack:attack", "suite.artifacts.outcome:Outcome"),
     "measure": ("suite.steps.measure:measure", "suite.artifacts.figures:Measures"),
     "best": ("suite.steps.measure:best", "suite.artifacts.figures:Measures"),
     "differences": ("suite.steps.differences:differences", "suite.artifacts.figures:Differences"),

@@ -11,8 +11,9 @@ from typing import Any
 
 from suite import registry
 from suite.datasets.base import Dataset
+from suite.parts import Part, label
 from suite.plan import digest
-from suite.spec import Cell, Part, Suite, label
+from suite.spec import Cell, Suite
 
 BEST = "best"
 """Stands in a suite's attacks for the one of them that is strongest on validation."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from suite.artifacts.figures import Measures
 from suite.execute.timeline import TIMELINE, Timeline
-from suite.leaderboard.rows import Leaderboard, Row, claims
-from suite.plan import analyses as analysis
+from suite.leaderboard import comparisons
+from suite.leaderboard.claims import claims
+from suite.leaderboard.rows import Leaderboard, Row
 from suite.plan import digest, kinds
 from suite.plan.analyses import Analysis
 from suite.plan.plan import Plan
@@ -61,7 +62,7 @@ def record(
         if a.step.digest not in failures
     ]
     extra = [(p, done[p.digest].extra) for p in plans if p.digest in done]
-    analyses = analysis.sections(said, extra, claims(name))
+    analyses = comparisons.sections(said, extra, claims(name))
     board = Leaderboard(suite=name, versions=versions, analyses=tuple(analyses), rows=rows)
     tracked = {
         p.digest: figures | _speed(done[p.digest], _seconds(p, store)) for p, figures in extra
@@ -113,7 +114,7 @@ def _row(
     return Row(
         **plan.names,
         status="done",
-        **done[plan.digest].row,
+        **{k: v for k, v in done[plan.digest].row.items() if k in Row.model_fields},
         **_seconds(plan, store),
         raw_lift=raw_lift,
         digest=plan.digest,

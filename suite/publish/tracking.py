@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from suite.search.results import Tried
+    from suite.artifacts.trials import Tried
 
 METRICS = {
     "utility/auc": "auc",

@@ -16,18 +16,20 @@ from pydantic import ValidationError
 from attacks.measures import metrics
 from attacks.ranks.exact import Ranks
 from suite import registry
+from suite.artifacts.features import Features
 from suite.artifacts.fitted import Fitted
-from suite.execute.scheduler import perform
-from suite.features.encode import Features
+from suite.artifacts.outcome import Outcome
+from suite.execute.task import perform
+from suite.parts import Part
 from suite.plan import plan
 from suite.plan.plan import Step
 from suite.registry import first_line
-from suite.spec import Part, Suite, Training
+from suite.spec import Suite
 from suite.steps import fit as train
-from suite.steps.attack import Outcome
 from suite.store import checkpoints
 from suite.store.results import Store
 from suite.training import scores
+from suite.training.settings import Training
 
 TRAINING = "training."
 """Begins the names of those parameters of a space that belong to the training, not to the model."""

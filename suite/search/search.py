@@ -18,7 +18,9 @@ from rich.console import Console
 from models.network import Network
 from suite import pipeline, registry
 from suite.artifacts.fitted import Fitted
+from suite.artifacts.trials import Tried, Tuned
 from suite.cluster.connect import connected, fitting, num_cpus, num_gpus
+from suite.cluster.settings import Compute
 from suite.execute.capacity import Room
 from suite.execute.progress import Display
 from suite.execute.scheduler import execute
@@ -27,10 +29,11 @@ from suite.plan.plan import Step
 from suite.publish import tracking
 from suite.registry import nearest
 from suite.search.objective import TRAINING, Epochs, Objective, at, on_validation, subject
-from suite.search.results import Lines, Tried, Tuned, write
-from suite.spec import Compute, Suite, Training
+from suite.search.results import Lines, write
+from suite.spec import Suite
 from suite.store import checkpoints
 from suite.store.results import Store
+from suite.training.settings import Training
 from tuning.pareto import front
 from tuning.search import Trial, points, search
 from tuning.study import Study

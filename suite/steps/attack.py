@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,55 +16,15 @@ from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
 from suite import registry
+from suite.artifacts.features import Features
+from suite.artifacts.outcome import Outcome
+from suite.artifacts.representation import Representation
 from suite.cluster import sharded
 from suite.datasets.negatives import observed
-from suite.features.encode import Features
+from suite.parts import Part
 from suite.protocols.base import Protocol
-from suite.spec import Part
-from suite.steps.represent import Representation
 
 PAIRS_PER_SHARD = 2**32
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Raw ranks of an attack; every figure is computed from them later.
-
-    Attributes
-    ----------
-    probes
-        ``event_id, user_id, greater, equal, best`` of every probe: how many gallery users beat,
-        and how many tie with, the true one; the largest score, where some users are unknown.
-    num_gallery
-        Users in the gallery, N.
-    num_dropped
-        Events of the protocol's windows that took no part, their users having too few.
-    facts
-        What an inversion read about the histories, by name.
-    num_rounded
-        Gallery and probe vectors that equal another one only since they are float32.
-    num_tied_apart
-        Probes whose true user ties with a gallery user of another vector.
-    """
-
-    probes: pl.DataFrame
-    num_gallery: int
-    num_dropped: int
-    facts: dict[str, float] = field(default_factory=dict)
-    num_rounded: int = 0
-    num_tied_apart: int = 0
-
-    def save(self, folder: Path) -> None:
-        """Write ranks.parquet and outcome.json."""
-        self.probes.write_parquet(folder / "ranks.parquet")
-        plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "probes"}
-        (folder / "outcome.json").write_text(json.dumps(plain))
-
-    @classmethod
-    def load(cls, folder: Path) -> Outcome:
-        """Read what ``save`` wrote."""
-        plain = json.loads((folder / "outcome.json").read_text())
-        return cls(probes=pl.read_parquet(folder / "ranks.parquet"), **plain)
 
 
 def attack(

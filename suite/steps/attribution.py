@@ -12,7 +12,7 @@ from attacks.measures.intervals import rate_intervals
 from attacks.measures.metrics import top1_credit_at
 from attacks.ranks.exact import Ranks
 from suite.artifacts.figures import SOURCES, Attribution
-from suite.steps.attack import Outcome
+from suite.artifacts.outcome import Outcome
 
 
 def attribution(*outcomes: Outcome, replicates: int, seed: int) -> Attribution:

@@ -13,7 +13,7 @@ from attacks.measures.comparisons import paired_difference
 from attacks.measures.metrics import top_credit
 from attacks.ranks.exact import Ranks
 from suite.artifacts.figures import Differences
-from suite.steps.attack import Outcome
+from suite.artifacts.outcome import Outcome
 
 
 def differences(

@@ -8,11 +8,13 @@ from typing import Literal
 import polars as pl
 
 from suite import registry
+from suite.artifacts.features import Features
 from suite.datasets.base import Dataset, Tables
 from suite.datasets.check import check, check_wide
-from suite.features.encode import Features, encode_histories, held_out
+from suite.datasets.holdout import held_out
+from suite.features.encode import encode_histories
 from suite.features.encode import features as fit_features
-from suite.spec import Part
+from suite.parts import Part
 
 MIN_CLICKS = 5
 """Clicks that either half of a history needs."""

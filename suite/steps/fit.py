@@ -20,22 +20,21 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from models.base import Estimator, Model
 from models.network import Network
-from suite import registry
+from suite.artifacts.features import Features
 from suite.artifacts.fitted import Fitted
 from suite.cluster import accelerators, sharded
-from suite.features.encode import Features
-from suite.spec import Compute, Part, Training
+from suite.cluster.settings import Compute
+from suite.parts import Part
 from suite.store import checkpoints
 from suite.training import batches, scores
+from suite.training.build import build
 from suite.training.loop import DivergedError, Worker, positive_weight, train
 from suite.training.pretrain import pretrain
+from suite.training.settings import Training
 from tuning.storage import storage
 
 CHECKPOINT, PRETRAINED, FINETUNED = "checkpoint.pt", "pretrained.pt", "finetuned.pt"
 """What a fit leaves in its scratch folder, so that it can go on."""
-
-MOST_ADAPTED_TO = 200_000
-"""Train events, evenly spread, that a model is adapted to: enough for scales of columns."""
 
 
 def fit(
@@ -326,14 +325,3 @@ def _check_precision(precision: str, accelerator: str) -> None:
 def _device(accelerator: str) -> str:
     """Name this worker's device; which of the CUDA devices is its own, Ray Train knows."""
     return str(ray.train.torch.get_device()) if accelerator == "cuda" else accelerator
-
-
-def build(model: Part, seed: int, features: Features | None = None) -> Model:
-    """Make a model whose first weights come from the seed, and adapt it to the data if given."""
-    torch.manual_seed(seed)
-    built: Model = registry.create("models", model.name, model.parameters)
-    if features is not None:
-        rows = batches.rows(features, "train", trained=True)
-        step = -(-len(rows) // MOST_ADAPTED_TO) or 1
-        built.adapt(batches.gather(features, rows[::step]))
-    return built

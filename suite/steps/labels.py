@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from suite.artifacts.features import Features
 from suite.artifacts.figures import MEAN, Tasks
 from suite.artifacts.fitted import Fitted
-from suite.features.encode import Features
 from suite.training import scores
 
 MIN_POSITIVES = 20

@@ -19,8 +19,7 @@ from attacks.ranks.exact import Ranks
 from suite import utility as metrics
 from suite.artifacts.figures import Measures
 from suite.artifacts.fitted import Fitted
-from suite.leaderboard.rows import Row
-from suite.steps.attack import Outcome
+from suite.artifacts.outcome import Outcome
 from suite.training import scores
 
 FPIRS = (0.001, 0.01, 0.1)
@@ -70,8 +69,7 @@ def measure(
         row["num_parameters"] = fitted.num_parameters
         utility, more = ({"reason": DEFENDED}, {}) if defended else _utility(fitted)
         row, extra = row | utility, extra | more
-    shown = {key: value for key, value in row.items() if key in Row.model_fields}
-    return Measures(shown, extra, _users(outcome))
+    return Measures(row, extra, _users(outcome))
 
 
 def best(*results: Outcome | Measures, candidates: list[str]) -> Measures:

@@ -2,86 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from models.base import NUM_CATEGORIES, NUM_TYPES, Model
 from models.network import Network
 from suite import registry
+from suite.artifacts.features import Features
 from suite.artifacts.fitted import Fitted
+from suite.artifacts.representation import Representation
 from suite.cluster import sharded
-from suite.features.encode import Features
-from suite.spec import Part, Release
-from suite.steps.fit import build
+from suite.parts import Part, Release
 from suite.training import batches
+from suite.training.build import build
 
 EVENTS_PER_SHARD = 200_000
 
-EVENTS_PER_GROUP = 65_536
-"""Of a file: a group is in memory as a whole while it is written or read."""
 
 PCA_DIMENSIONS = 64
 """As many as the torch models release."""
 
 READER, CONTENT = ("reader", "reader_creator"), ("content", "creator")
 """Groups of wide features that tell of the user, and of what the user was shown."""
-
-
-@dataclass(frozen=True)
-class Representation:
-    """Released vectors of n events, in the order of the features' events.
-
-    Attributes
-    ----------
-    user_id : (n,)
-        Who the vector describes.
-    event_id : (n,)
-        The event that it was computed for.
-    vector : (n, d)
-        What is released.
-    """
-
-    user_id: NDArray[np.int64]
-    event_id: NDArray[np.int64]
-    vector: NDArray[np.float32]
-
-    def save(self, folder: Path) -> None:
-        """Write representation.parquet, which ``latentprint audit`` takes as well."""
-        d = self.vector.shape[1]
-        vector = pa.FixedSizeListArray.from_arrays(pa.array(self.vector.reshape(-1)), d)
-        table = pa.table([self.user_id, self.event_id, vector], ["user_id", "event_id", "vector"])
-        pq.write_table(
-            table,
-            folder / "representation.parquet",
-            compression="none",
-            use_dictionary=False,
-            row_group_size=EVENTS_PER_GROUP,
-        )
-
-    @classmethod
-    def load(cls, folder: Path) -> Representation:
-        """Read what ``save`` wrote, in pieces: the vectors may be half of what fits in memory."""
-        file = pq.ParquetFile(folder / "representation.parquet")
-        num_events = file.metadata.num_rows
-        user_id, event_id = np.empty(num_events, np.int64), np.empty(num_events, np.int64)
-        d = file.schema_arrow.field("vector").type.list_size
-        vector = np.empty((num_events, d), np.float32)
-        start = 0
-        # Not by iter_batches, which reads the whole file ahead.
-        for number in range(file.num_row_groups):
-            piece = file.read_row_group(number)
-            rows = slice(start, start + len(piece))
-            user_id[rows], event_id[rows] = piece["user_id"], piece["event_id"]
-            vector[rows] = piece["vector"].combine_chunks().flatten().to_numpy().reshape(-1, d)
-            start = rows.stop
-        return cls(user_id, event_id, vector)
 
 
 def represent(

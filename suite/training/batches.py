@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Batch
-from suite.features.encode import Features
+from suite.artifacts.features import Features
 
 Rows = NDArray[np.int64]
 

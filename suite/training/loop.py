@@ -21,12 +21,12 @@ from torch import distributed, nn
 
 from models.base import Batch
 from models.network import Network, TensorBatch, tensors
-from suite.features.encode import Features
-from suite.spec import Training
+from suite.artifacts.features import Features
 from suite.store import checkpoints
 from suite.training import batches
 from suite.training.gloo_hook import average_on_cpu
 from suite.training.scores import mean_auc
+from suite.training.settings import Training
 
 Report = Callable[[dict[str, float]], None]
 

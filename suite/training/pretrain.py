@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.network import Network
+from suite.artifacts.features import Features
 from suite.cluster import sharded
-from suite.features.encode import Features
 from suite.store import checkpoints
 from suite.training import batches
 

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from models.base import Model
 from models.network import Network
+from suite.artifacts.features import Features
 from suite.cluster import sharded
-from suite.features.encode import Features
 from suite.training import batches
 
 FINETUNED = "finetuned_"

@@ -16,10 +16,13 @@ import pytest
 import ray
 import torch
 
-from suite.spec import Compute, Part, Training
+from suite.cluster.settings import Compute
+from suite.parts import Part
 from suite.steps.features import prepare
-from suite.steps.fit import build, fit
+from suite.steps.fit import fit
+from suite.training.build import build
 from suite.training.loop import Worker, train
+from suite.training.settings import Training
 
 USERS, EPOCHS, ROUNDS = 1000, 4, 3
 

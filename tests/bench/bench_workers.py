@@ -13,11 +13,14 @@ import pytest
 import ray
 import torch
 
-from suite.spec import Compute, Part, Training
+from suite.cluster.settings import Compute
+from suite.parts import Part
 from suite.steps.features import prepare
-from suite.steps.fit import build, fit
+from suite.steps.fit import fit
 from suite.training import batches, loop
+from suite.training.build import build
 from suite.training.loop import Worker
+from suite.training.settings import Training
 
 USERS, STARTS, STEPS, WARM_UP = 400, 3, 40, 10
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite import spec
-from suite.spec import Part, Suite, label, load
+from suite.parts import Part, label
+from suite.spec import Suite, load
+from suite.training.settings import Training
 
 MINIMAL = {
     "suite": "s",
@@ -88,7 +90,7 @@ def test_quick_is_the_suite_of_the_design():
 
 
 def test_the_training_defaults_are_those_of_the_design():
-    training = spec.Training()
+    training = Training()
     assert (training.learning_rate, training.pct_start, training.weight_decay) == (8e-4, 0.3, 3e-4)
     assert (training.batch_size, training.epochs, training.patience) == (512, 30, 7)
     assert Suite.model_validate(MINIMAL).holdout_users == 0.2

@@ -13,10 +13,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.datasets.holdout import held_out
 from suite.datasets.tweets.content import Field
 from suite.datasets.tweets.layout import LABELS
 from suite.datasets.tweets.rows import Floats, Ints, declare
-from suite.features.encode import held_out
 
 FOLDS = 5
 WEIGHT = 20.0

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from suite.datasets.holdout import held_out
 from suite.datasets.tweets.content import PROFILE, counts_of, fields_of, flags_of
 from suite.datasets.tweets.creator import creator_features
 from suite.datasets.tweets.declared import FEATURES
@@ -25,7 +26,6 @@ from suite.datasets.tweets.reader_creator import reader_creator_features
 from suite.datasets.tweets.rows import Ints, Past, rows_of
 from suite.datasets.tweets.text import text_features
 from suite.datasets.tweets.vocabulary import marks
-from suite.features.encode import held_out
 
 
 def extract(

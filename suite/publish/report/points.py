@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 from plotly.colors import qualitative
 
-from suite.leaderboard.rows import Point, Section
+from suite.leaderboard.sections import Point, Section
 
 SPREAD = 0.6
 """Of the distance between two groups, that the names of one group share."""

@@ -10,11 +10,12 @@ import torch
 
 from suite.cluster import accelerators
 from suite.cluster.connect import fitting
+from suite.cluster.settings import Compute
 from suite.execute import scheduler
 from suite.execute.capacity import Room
+from suite.parts import Part
 from suite.plan.plan import Step
 from suite.search import search
-from suite.spec import Compute, Part
 
 
 def host(cpus: float, gpus: float = 0, kind: str = "", *, alive: bool = True, **labels: str):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from suite.cluster.connect import fitting
-from suite.spec import Compute
+from suite.cluster.settings import Compute
 from suite.steps.fit import _threads
 
 pytestmark = pytest.mark.cluster

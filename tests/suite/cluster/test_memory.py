@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from suite.steps.represent import Representation
+from suite.artifacts.representation import Representation
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from suite import registry
 from suite.datasets.identifiers import canonical_ids
-from suite.spec import Part
+from suite.parts import Part
 from suite.steps.features import half, prepare
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -12,8 +12,9 @@ from suite.datasets.check import check
 from suite.datasets.describe import describe
 from suite.datasets.negatives import Negatives, negatives, observed
 from suite.datasets.table import Table
+from suite.parts import Part
 from suite.plan import plan
-from suite.spec import Part, Suite
+from suite.spec import Suite
 from suite.steps.attack import attack
 from suite.steps.features import prepare
 from suite.steps.represent import represent

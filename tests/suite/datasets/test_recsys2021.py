@@ -11,7 +11,7 @@ from suite.datasets.recsys2021 import RecSys2021
 from suite.datasets.tweets.declared import FEATURES
 from suite.datasets.tweets.layout import LABELS, MARKER, SEPARATOR
 from suite.features.encode import features
-from suite.spec import Part
+from suite.parts import Part
 from suite.steps import features as prepare
 from tests.tweets import DAY_S, END_S, line, random_lines, vocabulary, write
 

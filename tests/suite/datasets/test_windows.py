@@ -15,7 +15,7 @@ from suite.datasets.describe import describe
 from suite.datasets.table import Table
 from suite.datasets.windows import Shares, cut_by_share, shares
 from suite.features.encode import features
-from suite.spec import Part
+from suite.parts import Part
 from suite.steps.features import half, prepare
 
 UTC = ZoneInfo("UTC")

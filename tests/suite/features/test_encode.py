@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
+from suite.artifacts.features import Features
 from suite.datasets.base import WINDOWS, Tables
-from suite.features.encode import CONTINUOUS, Features, encode_histories, features, held_out
+from suite.datasets.holdout import held_out
+from suite.features.encode import CONTINUOUS, encode_histories, features
 from tests.canonical import (
     COPENHAGEN,
     STARTS,

@@ -10,10 +10,10 @@ import yaml
 
 from suite import spec
 from suite.artifacts.figures import Tasks
+from suite.leaderboard.claims import claims
 from suite.leaderboard.labels import Entry, sections
-from suite.leaderboard.rows import claims
+from suite.parts import Part
 from suite.publish.report.points import points
-from suite.spec import Part
 
 
 def row(label, ap, stage="fitted"):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from suite.leaderboard.rows import Leaderboard, Row, claims
+from suite.leaderboard.claims import claims
+from suite.leaderboard.rows import Leaderboard, Row
 
 KEYS = [
     "dataset",

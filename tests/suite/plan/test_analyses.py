@@ -8,10 +8,11 @@ import pytest
 
 from attacks.measures.comparisons import holm
 from suite.artifacts.figures import SOURCES, Attribution, Differences, Measures
-from suite.plan.analyses import analyses, sections
+from suite.artifacts.outcome import Outcome
+from suite.leaderboard.comparisons import sections
+from suite.plan.analyses import analyses
 from suite.plan.plan import plans
 from suite.spec import load
-from suite.steps.attack import Outcome
 from suite.steps.attribution import attribution
 from suite.steps.differences import differences
 from suite.steps.measure import best, measure

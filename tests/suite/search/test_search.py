@@ -15,11 +15,13 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from suite import spec
 from suite.artifacts.fitted import Fitted
+from suite.parts import Part
 from suite.plan import plan
 from suite.search import search as tune
 from suite.search.objective import adopted, at, lift, on_validation, subject
-from suite.spec import Part, Suite, Training
+from suite.spec import Suite
 from suite.store.results import Store
+from suite.training.settings import Training
 from tests.processes import finish, kill, start, wait_until
 
 SMALL = {
@@ -266,8 +268,8 @@ def test_every_stack_of_a_grid_is_a_trial_and_the_best_runs_from_the_store(laten
 
 def trials_are_measured_on_validation(storage, trials):
     """Whether each trial's figures are those of validation, computed from the store anew."""
-    from suite.features.encode import Features
-    from suite.steps.attack import Outcome
+    from suite.artifacts.features import Features
+    from suite.artifacts.outcome import Outcome
 
     store = Store(str(storage))
     suite = on_validation(subject(small(space=STACKS), "mlp"))

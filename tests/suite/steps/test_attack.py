@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from suite.spec import Part
-from suite.steps.attack import Outcome, attack
-from suite.steps.represent import Representation
+from suite.artifacts.outcome import Outcome
+from suite.artifacts.representation import Representation
+from suite.parts import Part
+from suite.steps.attack import attack
 
 NOTHING = Part(name="none")
 

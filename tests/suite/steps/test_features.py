@@ -10,7 +10,7 @@ import pytest
 
 from suite import registry
 from suite.datasets.check import check
-from suite.spec import Part
+from suite.parts import Part
 from suite.steps.features import MIN_CLICKS, half, prepare
 
 

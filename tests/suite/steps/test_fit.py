@@ -9,11 +9,13 @@ import torch
 from pydantic import ValidationError
 from torch import distributed
 
-from suite.spec import Compute, Part, Training
+from suite.cluster.settings import Compute
+from suite.parts import Part
 from suite.steps import fit as train
 from suite.steps.features import prepare
 from suite.store import checkpoints
 from suite.training import loop
+from suite.training.settings import Training
 from tests.workers import first_epochs, killed, staged, together, trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,8 +10,8 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from suite.artifacts.figures import Measures
 from suite.artifacts.fitted import Fitted
+from suite.artifacts.outcome import Outcome
 from suite.leaderboard.rows import Row
-from suite.steps.attack import Outcome
 from suite.steps.measure import best, measure
 
 RANKS = [(1, 0, 0), (1, 0, 0), (2, 1, 0), (2, 3, 0), (3, 0, 1), (3, 2, 0)]
@@ -71,10 +71,12 @@ def test_reidentification_is_what_one_works_out_by_hand():
     assert row["top5"] is row["top10"] is row["top20"] is None
 
 
-def test_a_row_holds_keys_of_the_leaderboard_and_can_become_one():
+def test_the_figures_hold_the_keys_of_a_row_which_they_can_become():
     row = measure(outcome(), fitted(), replicates=100, seed=0).row
     names = dict.fromkeys(("dataset", "model", "release", "protocol", "defense", "attack"), "x")
-    Row(**names, synthetic=True, seed=0, status="done", digest="d", **row)
+    shown = {key: value for key, value in row.items() if key in Row.model_fields}
+    assert row.keys() - shown.keys() == {"bits_chance", "num_unmated", "num_users"}
+    Row(**names, synthetic=True, seed=0, status="done", digest="d", **shown)
 
 
 def test_intervals_hold_the_figure_and_lift_is_top1_times_the_gallery():

@@ -6,11 +6,12 @@ import pytest
 
 from models.base import Batch
 from suite.artifacts.fitted import Fitted
+from suite.artifacts.representation import Representation
 from suite.features.encode import features as wide_features
-from suite.spec import Part
-from suite.steps import fit, represent
-from suite.steps.represent import Representation
+from suite.parts import Part
+from suite.steps import represent
 from suite.training import batches
+from suite.training.build import build
 from tests.canonical import wide_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -20,7 +21,7 @@ MODELS = ["logistic", "mlp", "bilstm"]
 
 def fitted(model: str, seed: int = 3) -> Fitted:
     """Weights that no training has touched; logistic's are made up."""
-    built = fit.build(Part(name=model), seed)
+    built = build(Part(name=model), seed)
     state = built.state()
     if model == "logistic":
         rng = np.random.default_rng(seed)
@@ -38,7 +39,7 @@ def test_every_event_has_the_vector_that_the_model_gives_it_alone(features, mode
     found = released(features, model, "model")
     assert found.event_id.tolist() == features.events["event_id"].to_list()
     assert found.user_id.tolist() == features.events["user_id"].to_list()
-    built = fit.build(Part(name=model), 0)
+    built = build(Part(name=model), 0)
     built.load_state(fitted(model).state)
     for row in (0, 17, len(features.events) - 1):
         (alone,) = built.represent(batches.gather(features, np.array([row])))

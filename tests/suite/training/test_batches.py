@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from suite.features.encode import Features
+from suite.artifacts.features import Features
 from suite.training.batches import chunks, deal, gather, rows, training_batches
 
 WINDOWS = ("train", "validation", "test")

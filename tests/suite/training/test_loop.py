@@ -10,11 +10,12 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from models.network import Network, tensors
-from suite.spec import Part, Training
-from suite.steps import fit
+from suite.parts import Part
 from suite.store import checkpoints
 from suite.training import batches, loop
+from suite.training.build import build
 from suite.training.loop import Worker
+from suite.training.settings import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,7 +29,7 @@ class KilledError(Exception):
 
 def run(features, url, *, training=FAST, seed=0, kill_after: int | None = None, model=SMALL):
     """Train in this process; the reports come back as well."""
-    network = fit.build(model, seed)
+    network = build(model, seed)
     rows = []
 
     def report(row):
@@ -156,7 +157,7 @@ def test_the_first_of_equally_good_epochs_is_kept(features, tmp_path, monkeypatc
 
 def test_the_validation_auc_is_scikit_learns_over_trained_users(features, monkeypatch):
     monkeypatch.setattr(batches, "EVENTS_AT_ONCE", 32)
-    network = fit.build(SMALL, 0)
+    network = build(SMALL, 0)
     chosen = features.events.with_row_index().filter(window="validation", trained=True)
     rows = chosen["index"].to_numpy().astype(np.int64)
     scores = network.score(batches.gather(features, rows))[:, 0]
@@ -170,7 +171,7 @@ def test_a_validation_window_of_one_class_cannot_choose_an_epoch(features):
     with pytest.raises(
         ValueError, match=r"^validation: label engaged is always 1 among the \d+ ev"
     ):
-        loop.validation_auc(fit.build(SMALL, 0), one_class, Worker())
+        loop.validation_auc(build(SMALL, 0), one_class, Worker())
 
 
 def test_the_positive_weight_is_negatives_over_positives_of_trained_users_in_train(features):
@@ -196,7 +197,7 @@ def test_the_first_loss_is_the_weighted_cross_entropy_of_the_first_weights(featu
     training = Training(epochs=1, batch_size=10_000, user_cap=100)
     model = Part(name="mlp", parameters={**SMALL.parameters, "dropout": 0.0})
     state, _, _ = run(features, tmp_path / "c.pt", training=training, model=model)
-    network = fit.build(model, 0)
+    network = build(model, 0)
     assert isinstance(network, Network)
     batch = batches.gather(features, batches.rows(features, "train", trained=True))
     weight = torch.tensor(loop.positive_weight(features, 1))
@@ -256,7 +257,7 @@ def test_a_group_of_parameters_keeps_its_share_of_the_rate(features, tmp_path, m
 
     monkeypatch.setattr(Mlp, "parameter_groups", groups)
     state, _, _ = run(features, tmp_path / "c.pt")
-    fresh = fit.build(SMALL, 0).state_dict()
+    fresh = build(SMALL, 0).state_dict()
     moved = {k: float((state["network"][k] - fresh[k]).abs().max()) for k in fresh}
     assert max(moved[k] for k in moved if k.startswith("head")) < 1e-6
     assert min(moved[k] for k in moved if k.startswith("trunk.0.0.weight")) > 1e-4

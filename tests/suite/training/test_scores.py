@@ -6,11 +6,13 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from suite.artifacts.fitted import Fitted
+from suite.cluster.settings import Compute
 from suite.features.encode import features
+from suite.parts import Part
 from suite.search.objective import validation_auc
-from suite.spec import Compute, Part, Training
 from suite.steps import fit as train
 from suite.training import scores
+from suite.training.settings import Training
 from tests.canonical import wide_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")

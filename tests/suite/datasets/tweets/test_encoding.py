@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suite.datasets.holdout import held_out
 from suite.datasets.tweets.content import Field
 from suite.datasets.tweets.encoding import FOLDS, WEIGHT, Encodings, _count, folds
-from suite.features.encode import held_out
 
 
 def slow(values, tweet, fold, labels, event_tweet, event_fold, apart):

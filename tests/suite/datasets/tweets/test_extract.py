@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from suite.datasets.holdout import held_out
 from suite.datasets.tweets.declared import FEATURES
 from suite.datasets.tweets.extract import extract
 from suite.datasets.tweets.layout import HEADS, LABELS
 from suite.datasets.tweets.partition import slice_of, slices
 from suite.datasets.tweets.read import parts, read
-from suite.features.encode import held_out
 from tests.tweets import DAY_S, END_S, WORDS, random_lines, write
 
 CUT = slices("days", END_S - 1, 2)

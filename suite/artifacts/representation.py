@@ -1,0 +1,64 @@
+"""What the represent step leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+EVENTS_PER_GROUP = 65_536
+"""Of a file: a group is in memory as a whole while it is written or read."""
+
+
+@dataclass(frozen=True)
+class Representation:
+    """Released vectors of n events, in the order of the features' events.
+
+    Attributes
+    ----------
+    user_id : (n,)
+        Who the vector describes.
+    event_id : (n,)
+        The event that it was computed for.
+    vector : (n, d)
+        What is released.
+    """
+
+    user_id: NDArray[np.int64]
+    event_id: NDArray[np.int64]
+    vector: NDArray[np.float32]
+
+    def save(self, folder: Path) -> None:
+        """Write representation.parquet, which ``latentprint audit`` takes as well."""
+        d = self.vector.shape[1]
+        vector = pa.FixedSizeListArray.from_arrays(pa.array(self.vector.reshape(-1)), d)
+        table = pa.table([self.user_id, self.event_id, vector], ["user_id", "event_id", "vector"])
+        pq.write_table(
+            table,
+            folder / "representation.parquet",
+            compression="none",
+            use_dictionary=False,
+            row_group_size=EVENTS_PER_GROUP,
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Representation:
+        """Read what ``save`` wrote, in pieces: the vectors may be half of what fits in memory."""
+        file = pq.ParquetFile(folder / "representation.parquet")
+        num_events = file.metadata.num_rows
+        user_id, event_id = np.empty(num_events, np.int64), np.empty(num_events, np.int64)
+        d = file.schema_arrow.field("vector").type.list_size
+        vector = np.empty((num_events, d), np.float32)
+        start = 0
+        # Not by iter_batches, which reads the whole file ahead.
+        for number in range(file.num_row_groups):
+            piece = file.read_row_group(number)
+            rows = slice(start, start + len(piece))
+            user_id[rows], event_id[rows] = piece["user_id"], piece["event_id"]
+            vector[rows] = piece["vector"].combine_chunks().flatten().to_numpy().reshape(-1, d)
+            start = rows.stop
+        return cls(user_id, event_id, vector)

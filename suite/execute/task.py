@@ -1,0 +1,89 @@
+"""One step, run where Ray put it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import exceptions
+
+from suite.cluster import memory
+from suite.execute.timeline import Span
+from suite.plan import kinds as known
+from suite.plan.plan import Step
+from suite.store.results import Store
+
+LOST: dict[type[Exception], str] = {
+    exceptions.OutOfMemoryError: "its host ran out of memory, so Ray killed it",
+    exceptions.NodeDiedError: "its host died or was cut off",
+    exceptions.LocalRayletDiedError: "Ray ended on its host",
+    exceptions.WorkerCrashedError: "its process was killed or crashed",
+    exceptions.RayActorError: "a process that it needs died",
+    exceptions.ObjectLostError: "an object that it needs was lost with its host",
+    exceptions.RuntimeEnvSetupError: "its host could not set up the working directory",
+}
+"""What may go well elsewhere or later, and how a person is told of it."""
+
+
+@ray.remote(max_retries=3)
+def perform(
+    store: Store, step: Step, extra: dict[str, Any], place: Callable[[str], None] | None = None
+) -> Span:
+    """Run one step where Ray put it: say where, load its inputs, compute, keep the result."""
+    begin = time.time()
+    if place is not None:
+        place(ray.get_runtime_context().get_node_id())
+    folders = [store.path(i.kind, i.digest) for i in step.inputs]
+    inputs = zip(step.inputs, folders, strict=True)
+    loaded = [known.result(i.kind).load(folder) for i, folder in inputs]
+    if step.kind == "fit":
+        extra = {**extra, "scratch": store.scratch(step.digest)}
+    start = time.perf_counter()
+    result = known.function(step.kind)(*loaded, **step.arguments, **extra)
+    seconds = time.perf_counter() - start
+    del loaded  # not held while the result is written
+    with store.writing(step.kind, step.digest, {"seconds": seconds}) as folder:
+        result.save(folder)
+        written_bytes = _size_bytes(folder)
+    store.clear(step.digest)
+    del result
+    memory.give_back()
+    return Span(
+        kind=step.kind,
+        title=step.title,
+        digest=step.digest,
+        node=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]
+        start=begin,
+        end=time.time(),
+        compute_s=seconds,
+        read_bytes=sum(map(_size_bytes, folders)),
+        written_bytes=written_bytes,
+        cpus=1,
+    )
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _outcome(ref: Any) -> tuple[str | None, bool]:
+    """Reason why a task failed, if it did, and whether it may go well at another time or place."""
+    try:
+        ray.get(ref)
+    except exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+        for kind, reason in LOST.items():
+            if isinstance(cause, kind):
+                return reason, True
+        return _reason(cause), False
+    return None, False
+
+
+def _reason(cause: Exception) -> str:
+    """First line of what went wrong in the task, without Ray's trace."""
+    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
+    said = lines[-1] if isinstance(cause, exceptions.RayError) and lines else (lines or [""])[0]
+    return said if isinstance(cause, ValueError) else f"{type(cause).__name__}: {said}"

@@ -1,0 +1,25 @@
+"""A model, made from a seed and adapted to the data."""
+
+from __future__ import annotations
+
+import torch
+
+from models.base import Model
+from suite import registry
+from suite.artifacts.features import Features
+from suite.parts import Part
+from suite.training import batches
+
+MOST_ADAPTED_TO = 200_000
+"""Train events, evenly spread, that a model is adapted to: enough for scales of columns."""
+
+
+def build(model: Part, seed: int, features: Features | None = None) -> Model:
+    """Make a model whose first weights come from the seed, and adapt it to the data if given."""
+    torch.manual_seed(seed)
+    built: Model = registry.create("models", model.name, model.parameters)
+    if features is not None:
+        rows = batches.rows(features, "train", trained=True)
+        step = -(-len(rows) // MOST_ADAPTED_TO) or 1
+        built.adapt(batches.gather(features, rows[::step]))
+    return built
