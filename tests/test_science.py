@@ -12,6 +12,7 @@ from suite.parts import Part
 from suite.steps.attack import attack
 from suite.steps.features import prepare
 from suite.steps.fit import Fitted, fit
+from suite.steps.half import half
 from suite.steps.measure import measure
 from suite.steps.represent import represent
 from suite.training.build import build
@@ -25,13 +26,15 @@ def part(name, **parameters):
     return Part(name=name, parameters=parameters)
 
 
+def readers(users, identity, drift, history_days):
+    """Simulated readers."""
+    return part("synthetic", users=users, identity=identity, drift=drift, history_days=history_days)
+
+
 @cache
 def world(users, identity, drift, history_days):
     """Features of simulated readers."""
-    source = part(
-        "synthetic", users=users, identity=identity, drift=drift, history_days=history_days
-    )
-    return prepare(dataset=source, holdout_users=0.2)
+    return prepare(dataset=readers(users, identity, drift, history_days), holdout_users=0.2)
 
 
 def fitted(features, model, folder):
@@ -68,6 +71,15 @@ def attacked(features, model, release, folder=None, attackers=("cosine",)):
     for attacker in attackers:
         outcome = attack(features, vectors, attack=part(attacker), **where)
         yield outcome, measure(outcome, replicates=1000, seed=0).row
+
+
+def apart(source, features, deal):
+    """Ranks of raw inputs under ``disjoint`` and the figures of the row."""
+    halves = [half(features, dataset=source, side=side, deal=deal) for side in ("gallery", "probe")]
+    vectors = [represent(h, model=part("mlp"), release="raw") for h in halves]
+    where = {"protocol": part("disjoint", deal=deal), "defense": part("none"), "seed": 0}
+    outcome = attack(features, *vectors, attack=part("cosine"), **where)
+    return outcome, measure(outcome, replicates=1000, seed=0).row
 
 
 def lift(features):
@@ -109,6 +121,28 @@ def test_individuals_who_never_change_are_found_by_their_inputs(model):
     for outcome, row in attacked(features, model, "raw", attackers=ATTACKERS):
         assert outcome.num_gallery > 1500
         assert row["top1"] > 0.9
+
+
+@pytest.mark.parametrize("deal", ["session", "day", "click"])
+def test_users_who_are_all_alike_are_not_found_by_the_other_half_of_their_history(deal):
+    where = (1500, 0.0, 0.1, 7)
+    outcome, row = apart(readers(*where), world(*where), deal)
+    if deal != "day":
+        assert_nothing_is_found(outcome, row)
+        return
+    # Of few days one half is long and the other short: that errs against the attacker.
+    assert row["lift_low"] <= 1 <= row["lift_high"]
+    assert row["mean_rank"] > 0.97 * (outcome.num_gallery + 1) / 2
+
+
+def test_the_ways_to_deal_a_history_err_as_their_protocol_says():
+    where = (1000, 0.6, 0.1, 7)
+    found = [apart(readers(*where), world(*where), deal)[1] for deal in ("day", "session", "click")]
+    # They differ in which users have enough clicks: bits, not lifts.
+    day, session, click = (row["bits"] for row in found)
+    assert day < session < click
+    # With the aggregates that the coin decides it is 3.2.
+    assert click - day < 1
 
 
 def test_users_who_are_all_alike_are_found_when_their_windows_share_history():

@@ -200,8 +200,24 @@ def notes(board: Leaderboard) -> list[str]:
     return [
         READING,
         *([NO_UTILITY] if undetermined else []),
+        *_below_chance(board),
         *([f"Claimed by {claimed.source}. {claimed.note}"] if claimed else []),
     ]
+
+
+def _below_chance(board: Leaderboard) -> Iterator[str]:
+    """Name the rows that are worse than a guess, which no identity explains."""
+    found = [
+        f"{row.model} {row.release}, {row.protocol}, {row.defense}, {row.attack}, seed {row.seed}"
+        for row in board.rows
+        if row.lift_high is not None and row.lift_high < 1
+    ]
+    if found:
+        listed = "; ".join(found)
+        yield (
+            f"Below chance, interval and all: {listed}. Something else than identity decides "
+            "there, such as a defense, or how the events were dealt; it is no sign of anonymity."
+        )
 
 
 def csv(board: Leaderboard) -> str:

@@ -40,7 +40,8 @@ class Row(BaseModel):
     Attributes
     ----------
     reason
-        Why the cell failed; of a done one, which attack was chosen and why utility is null.
+        Why the cell failed; of a done one what a reader must know: which attack was chosen, why
+        utility is null, that the lift is below chance.
     auc, auc_low, auc_high, ap, f1, log_loss
         Utility on the test window, label ``engaged``; log loss in nats.
     top1, top5, top10, top20, mrr, mean_rank, median_rank

@@ -10,7 +10,7 @@ from typing import Any
 
 STEPS = {
     "features": ("suite.steps.features:prepare", "suite.artifacts.features:Features"),
-    "half": ("suite.steps.features:half", "suite.artifacts.features:Features"),
+    "half": ("suite.steps.half:half", "suite.artifacts.features:Features"),
     "fit": ("suite.steps.fit:fit", "suite.artifacts.fitted:Fitted"),
     "represent": (
         "suite.steps.represent:represent",

@@ -219,10 +219,14 @@ def _attack(cell: Cell, suite: Suite, features: Step) -> Step:
 def _half(cell: Cell, features: Step, side: str) -> Step:
     return Step(
         "half",
-        f"{side} half of the histories of {cell.dataset.name}",
-        {"dataset": cell.dataset, "side": side},
+        f"{side} half of the histories of {cell.dataset.label}, {cell.protocol.label}",
+        {
+            "dataset": cell.dataset,
+            "side": side,
+            "deal": cell.protocol.parameters.get("deal", "session"),
+        },
         (features,),
-        features.modules,
+        ("suite.steps.half", registry.module("datasets", cell.dataset.name)),
         features.files,
     )
 

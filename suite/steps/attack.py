@@ -48,7 +48,7 @@ def attack(
         Vectors of events; the gallery is made of them.
     probed
         Vectors of the same users' events that the probes are made of, where they are others: half
-        of the history, or another training. Only events in both take part.
+        of the history, or another training. Only users whose events are all in both take part.
     protocol, defense, attack
         Names and parameters.
     seed
@@ -61,6 +61,11 @@ def attack(
     -------
     Outcome
         Exact ranks of all probes.
+
+    Raises
+    ------
+    ValueError
+        No user's events are all in both, or the protocol finds too few.
     """
     cutter: Protocol = registry.create("protocols", protocol.name, protocol.parameters)
     defender: Defense = registry.create("defenses", defense.name, defense.parameters)
@@ -69,14 +74,7 @@ def attack(
 
     probed = probed or released
     released_events = observed(features.events)
-    cut = cutter.cut(released_events)
-    for name, event_id in (
-        ("event_row", features.events["event_id"]),
-        ("gallery_row", released.event_id),
-        ("probe_row", probed.event_id),
-    ):
-        rows = pl.DataFrame({"event_id": event_id}).with_row_index(name)
-        cut = cut.join(rows, on="event_id", maintain_order="left")
+    cut = _located(cutter.cut(released_events), features, released, probed)
     known_events, unknown_events = (
         cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
     )
@@ -137,6 +135,32 @@ def _rounded(
     """Round to float32 and count the vectors that are told apart no more."""
     rounded = to_float32(vectors, center)
     return rounded, num_merged(vectors, rounded)
+
+
+def _located(
+    cut: pl.DataFrame, features: Features, released: Representation, probed: Representation
+) -> pl.DataFrame:
+    """Add the row of each event in the features and in both representations.
+
+    A user of whom an event has no vector is left out as a whole: what is left of such a user could
+    be probes without a gallery vector, which would count as those of an unknown person.
+    """
+    located = cut
+    for name, event_id in (
+        ("event_row", features.events["event_id"]),
+        ("gallery_row", released.event_id),
+        ("probe_row", probed.event_id),
+    ):
+        rows = pl.DataFrame({"event_id": event_id}).with_row_index(name)
+        located = located.join(rows, on="event_id", maintain_order="left")
+    lost = cut.join(located, on="event_id", how="anti").select("user_id").unique()
+    located = located.join(lost, on="user_id", how="anti", maintain_order="left")
+    if located.is_empty():
+        raise ValueError(
+            f"attack: none of the {cut['user_id'].n_unique()} users of the protocol has a vector "
+            "of every event on both sides"
+        )
+    return located
 
 
 def _learn(

@@ -28,6 +28,8 @@ FPIRS = (0.001, 0.01, 0.1)
 DEFENDED = "utility is null: the model's scores do not pass through the defense"
 """Why a defended row has none; that of the undefended model would make any defense look free."""
 
+BELOW_CHANCE = "the interval of the lift lies below chance: something else than identity decides"
+
 
 def measure(
     outcome: Outcome,
@@ -60,6 +62,7 @@ def measure(
         differ are not told apart, where there are any; see ``Outcome``.
     """
     row, extra = _reidentification(outcome, replicates, seed), _open_set(outcome)
+    reasons = [BELOW_CHANCE] if row["lift_high"] < 1 else []
     extra |= {f"inversion/{name}": value for name, value in outcome.facts.items()}
     merged = {"rounded": outcome.num_rounded, "tied_apart": outcome.num_tied_apart}
     extra |= {f"reid/num_{name}": float(count) for name, count in merged.items() if count}
@@ -67,8 +70,11 @@ def measure(
         extra |= fitted.facts
         extra["train/examples_per_s"] = fmean(e["examples_per_s"] for e in fitted.history)
         row["num_parameters"] = fitted.num_parameters
-        utility, more = ({"reason": DEFENDED}, {}) if defended else _utility(fitted)
+        utility, more = ({}, {}) if defended else _utility(fitted)
         row, extra = row | utility, extra | more
+        reasons += [DEFENDED] if defended else []
+    if reasons:
+        row["reason"] = "; ".join(reasons)
     return Measures(row, extra, _users(outcome))
 
 

@@ -13,7 +13,8 @@ from polars.testing import assert_frame_equal
 from suite import registry
 from suite.datasets.identifiers import canonical_ids
 from suite.parts import Part
-from suite.steps.features import half, prepare
+from suite.steps.features import prepare
+from suite.steps.half import half
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 

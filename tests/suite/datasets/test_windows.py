@@ -16,7 +16,8 @@ from suite.datasets.table import Table
 from suite.datasets.windows import Shares, cut_by_share, shares
 from suite.features.encode import features
 from suite.parts import Part
-from suite.steps.features import half, prepare
+from suite.steps.features import prepare
+from suite.steps.half import half
 
 UTC = ZoneInfo("UTC")
 START = datetime(2001, 9, 9, tzinfo=UTC)

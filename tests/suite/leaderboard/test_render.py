@@ -117,6 +117,14 @@ def test_an_auc_that_a_defense_leaves_open_is_empty_and_explained():
         assert render.notes(board(other)) == [render.READING]
 
 
+def test_a_lift_below_chance_is_named_below_the_tables():
+    below = row(lift=0.4, lift_low=0.1, lift_high=0.9, protocol="disjoint", seed=3)
+    (found,) = render.notes(board(below, row(lift=0.4, lift_low=0.1, lift_high=1.0)))[1:]
+    assert "mlp model, disjoint, none, cosine, seed 3." in found
+    assert found.startswith("Below chance")
+    assert found in " ".join(shown(board(below)).split())
+
+
 def test_a_group_says_what_its_lift_is_relative_to():
     (group,) = render.groups([row(synthetic=True)])
     assert group.title == (

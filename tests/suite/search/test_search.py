@@ -5,20 +5,18 @@ import re
 import signal
 import sys
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
 import yaml
 from sklearn.metrics import roc_auc_score
-from torch.optim.lr_scheduler import OneCycleLR
 
 from suite import spec
 from suite.artifacts.fitted import Fitted
 from suite.parts import Part
 from suite.plan import plan
 from suite.search import search as tune
-from suite.search.objective import adopted, at, lift, on_validation, subject
+from suite.search.objective import at, lift, on_validation, subject
 from suite.spec import Suite
 from suite.store.results import Store
 from suite.training.settings import Training
@@ -164,33 +162,6 @@ def test_a_trial_of_the_stacks_is_a_fit_of_the_suite_that_compares_them():
         for stack in suite.space["widths"][1:]
     }
     assert tried == compared
-
-
-def test_weights_that_are_adopted_go_on_at_the_new_rate_of_the_same_schedule():
-    def trained(peak, steps):
-        weight = torch.nn.Parameter(torch.zeros(1))
-        optimizer = torch.optim.AdamW([weight], lr=peak, weight_decay=0.1)
-        schedule = OneCycleLR(optimizer, max_lr=peak, total_steps=10)
-        rates = []
-        for _ in range(steps):
-            rates.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            schedule.step()
-        return optimizer, schedule, rates
-
-    optimizer, schedule, _ = trained(0.1, 4)
-    state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    state = adopted(state, Training(learning_rate=0.3, weight_decay=0.2))
-    other, other_schedule, _ = trained(0.3, 0)
-    other.load_state_dict(state["optimizer"])
-    other_schedule.load_state_dict(state["schedule"])
-    rates = []
-    for _ in range(6):
-        rates.append(other.param_groups[0]["lr"])
-        other.step()
-        other_schedule.step() if len(rates) < 6 else None
-    np.testing.assert_allclose(rates, trained(0.3, 9)[2][4:] + rates[5:], rtol=1e-9)
-    assert other.param_groups[0]["weight_decay"] == 0.2
 
 
 def trials_in(storage, name="small-mlp-tuned"):

@@ -25,7 +25,9 @@ def world(features, *, noise: float = 0.5, d: int = 6, seed: int = 0) -> Represe
 
 
 def run(features, representation, protocol="static", name="cosine", **more) -> Outcome:
-    parts = {"protocol": Part(name=protocol), "defense": NOTHING, "attack": Part(name=name)}
+    if isinstance(protocol, str):
+        protocol = Part(name=protocol)
+    parts = {"protocol": protocol, "defense": NOTHING, "attack": Part(name=name)}
     return attack(features, representation, **(parts | {"seed": 0} | more))
 
 
@@ -72,6 +74,31 @@ def test_dropped_are_the_events_of_users_who_have_too_few(features):
     representation = world(features)
     assert run(features, representation, "static").num_dropped == 3 + 6
     assert run(features, representation, "rolling").num_dropped == (3 + 6) + (6 + 3)
+
+
+def without(representation, left_out) -> Representation:
+    return Representation(
+        user_id=representation.user_id[~left_out],
+        event_id=representation.event_id[~left_out],
+        vector=representation.vector[~left_out],
+    )
+
+
+def test_a_user_without_a_vector_of_some_event_takes_no_part(features):
+    """Else the rest may be probes without a gallery vector, of somebody who seems unknown."""
+    whole = world(features)
+    windows = Part(name="static", parameters={"windows": ("train", "test")})
+    user, window = features.events["user_id"].to_numpy(), features.events["window"].to_numpy()
+    lost = np.isin(user, (4, 5)) & (window == "train")
+    complete = run(features, whole, protocol=windows)
+    found = run(features, whole, protocol=windows, probed=without(whole, lost))
+    assert complete.num_gallery == found.num_gallery + 2
+    assert not set(found.probes["user_id"]) & {4, 5}
+    assert found.num_dropped == complete.num_dropped + 2 * 12
+    assert found.probes["greater"].max() < found.num_gallery
+    nobody = without(whole, window == "train")
+    with pytest.raises(ValueError, match=r"^attack: none of the 22 users of the protocol has a ve"):
+        run(features, whole, protocol=windows, probed=nobody)
 
 
 def test_well_separated_users_are_all_named_and_equal_vectors_all_tie(features):

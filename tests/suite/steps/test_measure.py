@@ -143,6 +143,22 @@ def test_a_defended_row_has_no_utility_and_says_why():
     assert chosen.row["reason"] == reason
 
 
+@pytest.mark.parametrize("flagged", [False, True])
+def test_a_lift_whose_interval_lies_below_chance_is_flagged(flagged):
+    """2 or 10 % of 4,000 probes of 400 users at rank 1 of a gallery of 20: chance is 5 %."""
+    rng = np.random.default_rng(0)
+    hit = rng.random(4000) < (0.02 if flagged else 0.1)
+    ranks = [(number % 400, 0 if hit[number] else 10, 0) for number in range(4000)]
+    row = measure(outcome(ranks, num_gallery=20), fitted(), replicates=200, seed=0).row
+    assert (row["lift_high"] < 1) == flagged
+    assert ("below chance" in row.get("reason", "")) == flagged
+    defended = measure(
+        outcome(ranks, num_gallery=20), fitted(), replicates=200, seed=0, defended=True
+    ).row
+    assert ("below chance" in defended["reason"]) == flagged
+    assert "utility is null" in defended["reason"]
+
+
 def test_probes_of_unknown_users_are_no_misses():
     with_unknown = [*RANKS, (9, 4, 0), (9, 4, 0)]
     row = measure(outcome(with_unknown, best_score=0.5), replicates=100, seed=0).row
