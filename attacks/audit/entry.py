@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.audit.result import AttackDifference, AttackResult, Audit
-from attacks.audit.rounding import Rounded, equal_rows, rounded
+from attacks.audit.rounding import Rounded, rounded
 from attacks.audit.sentences import sentences
 from attacks.audit.split import Split, first_appearance, split
 from attacks.base import Attack
@@ -30,6 +30,7 @@ from attacks.measures.metrics import identification, log2_rank, reciprocal_rank,
 from attacks.measures.risk import by_activity, user_risk
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
+from attacks.ranks.precision import equal_rows, num_tied_apart
 
 Codes = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -56,7 +57,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         differ in blanks alone are different users.
     vector : (n, d)
         Finite numbers; computed with as float32, after a large offset that all vectors share is
-        subtracted, see `attacks.audit.rounding.rounded`.
+        subtracted, see `attacks.ranks.precision.offset`.
     time : (n,)
         Numbers or datetimes, no text: the earlier half of each user's vectors becomes the
         gallery, which the attacker holds, and the later half the probes, which it names. Without,
@@ -98,18 +99,19 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         )
     cut = split(user_id, time=time, role=role, session=session, seed=seed)
     user = first_appearance(user_id)
-    given = rounded(vector, int(user.max()) + 1)
-    vectors = given.vector
     first_row = np.unique(user, return_index=True)[1]
     activity = np.bincount(user)
     known, user_row = np.unique(user[cut.gallery], return_inverse=True)
+    given = rounded(vector, cut.gallery, user_row)
+    vectors = given.vector
     gallery = user_means(vectors[cut.gallery], user_row).astype(np.float32)
 
     results, top1 = [], {}
     for name, attack in (attacks or {"cosine": Cosine(), "euclidean": Euclidean()}).items():
         attack.fit(vectors[cut.gallery], user_row, np.random.default_rng(seed))
         probe, behind = _pooled(attack, vectors[cut.probe], user[cut.probe])
-        ranks = attack.ranks(probe, gallery, np.searchsorted(known, behind))
+        true_row = np.searchsorted(known, behind)
+        ranks = attack.ranks(probe, gallery, true_row)
         figures = _figures(ranks, behind, len(known), replicates=replicates, seed=seed)
         risk = user_risk(ranks, behind)
         forecasts = forecast(
@@ -128,6 +130,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
             forecasts=forecasts,
             by_activity=by_activity(risk, activity[risk.user]),
             users=replace(risk, user=user_id[first_row[risk.user]]),
+            num_tied_apart=num_tied_apart(ranks, gallery, true_row),
         )
         results.append(result)
         top1[name] = top_credit(ranks, 1), behind
@@ -218,7 +221,7 @@ def _differences(
 
 def _describe(cut: Split, given: Rounded, user: Codes, gallery: Vectors) -> dict[str, Any]:
     """Count who is dropped, whose vectors never change and who shares one with others."""
-    same = np.unique(given.same, return_inverse=True)[1]
+    same = given.same
     own = same[np.unique(user, return_index=True)[1]]
     is_repeated = np.bincount(user) > 1
     is_constant = np.bincount(user, same != own[user]) == 0

@@ -31,6 +31,8 @@ class AttackResult:
         Deciles of the users' number of vectors.
     users
         One row per probed user.
+    num_tied_apart
+        Probes whose true user ties with a gallery user of another vector.
     """
 
     attack: str
@@ -39,6 +41,7 @@ class AttackResult:
     forecasts: tuple[Forecast, ...] | None
     by_activity: tuple[ActivityDecile, ...]
     users: UserRisk
+    num_tied_apart: int
 
     @property
     def row(self) -> dict[str, Any]:
@@ -125,6 +128,7 @@ class Audit:
         attacks = [
             {
                 **result.row,
+                "num_tied_apart": result.num_tied_apart,
                 "curve": [{"num_gallery": n, "top1": rate} for n, rate in result.curve],
                 "forecasts": result.forecasts and [asdict(one) for one in result.forecasts],
                 "by_activity": [asdict(one) for one in result.by_activity],

@@ -100,6 +100,11 @@ def _findings(result: AttackResult, which: str) -> list[str]:
         f"the right user {rate} of the time ({interval}), {against}.",
         f"{always} of the users are named right every time, {never} never.",
     ]
+    if result.num_tied_apart:
+        found.append(
+            f"{result.num_tied_apart:,} of {result.figures['num_probes']:,} probes tie with a user "
+            "of another vector, whom this attack does not tell from the right one."
+        )
     if result.forecasts is None:
         found.append("no forecast: fewer than 10 users were ever named right, or ever missed.")
     for one in result.forecasts or ():

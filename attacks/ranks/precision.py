@@ -44,21 +44,48 @@ def offset(gallery: Vectors) -> Doubles:
     Returns
     -------
     (d,)
-        The median of the columns whose users float32 would blur: half of the values that differ
-        from the median would move by more than 2^-12 of their own typical distance from it. 0 in
-        all other columns, so that vectors which float32 holds stay as they are.
+        Where float32 would blur the users of a column, that is where half of the values that
+        differ from the median would move by more than 2^-12 of their own typical distance from it:
+        the roundest number within six standard errors of the median. Beside such columns also
+        that of the columns in which nobody differs but which are as large: to the cosine they are
+        the same offset. 0 in all other columns, so that vectors which float32 holds stay as they
+        are.
+
+    Notes
+    -----
+    The data tell an offset no better than to some standard errors. Whoever added 1e8 finds exactly
+    that subtracted, and the angles there are without it.
     """
-    found = np.zeros(gallery.shape[1])
+    center, distance = np.zeros(gallery.shape[1]), np.zeros(gallery.shape[1])
+    blurred = np.zeros(gallery.shape[1], bool)
     for j in range(gallery.shape[1]):
         column = gallery[:, j].astype(np.float64)
-        error = np.abs(_float32(column) - column)
-        if not error.any():
-            continue
-        center = np.median(column)
-        distance = np.abs(column - center)
-        apart = distance > 0
-        if apart.any() and np.median(error[apart]) > HARMLESS * np.median(distance[apart]):
-            found[j] = center
+        center[j] = np.median(column)
+        away = np.abs(column - center[j])
+        apart = away > 0
+        if apart.any():
+            distance[j] = np.median(away[apart])
+            error = np.abs(_float32(column) - column)
+            blurred[j] = np.median(error[apart]) > HARMLESS * distance[j]
+    if not blurred.any():
+        return np.zeros(len(center))
+    is_constant = distance == 0
+    distance[is_constant] = np.median(distance[blurred])
+    moved = blurred | (is_constant & (HARMLESS * np.abs(center) > distance))
+    # Of a normal sample the median deviates by 1.2533 and the spread is 1.4826 times the distance.
+    width = 6 * 1.2533 * 1.4826 * distance / np.sqrt(len(gallery))
+    found = np.zeros(len(center))
+    found[moved] = _roundest(center[moved], width[moved])
+    return found
+
+
+def _roundest(center: Doubles, width: Doubles) -> Doubles:
+    """Multiple of the largest power of two within ``width`` of each center, ``(d,)``."""
+    step, found = 2.0 ** np.floor(np.log2(width)), center
+    while (step < 2 * np.abs(center)).any():
+        candidate = np.rint(center / step) * step
+        found = np.where(np.abs(candidate - center) <= width, candidate, found)
+        step = step * 2
     return found
 
 
@@ -167,14 +194,26 @@ def num_tied_apart(ranks: Ranks, gallery: Vectors, true_row: NDArray[np.int64]) 
 
 def class_sizes(vectors: Vectors) -> NDArray[np.int64]:
     """Count the rows equal to each row, itself included: ``(n, d) -> (n,)``."""
+    group = equal_rows(vectors)
+    return np.bincount(group)[group]
+
+
+def equal_rows(vectors: Vectors) -> NDArray[np.int64]:
+    """Give equal rows of 32 or 64-bit numbers one number, counted from 0: ``(n, d) -> (n,)``."""
     # 0.0 turns -0.0 into 0.0, which is the same number in other bytes.
     plain = np.ascontiguousarray(vectors + vectors.dtype.type(0.0))
     if not plain.size:
-        return np.full(len(plain), len(plain), np.int64)
-    whole = plain.view(f"V{plain.strides[0]}")[:, 0]
-    _, group, count = np.unique(whole, return_inverse=True, return_counts=True)
-    sizes: NDArray[np.int64] = count[group]
-    return sizes
+        return np.zeros(len(plain), np.int64)
+    bits = plain.view(np.uint32)
+    odd = np.random.default_rng(0).integers(2**63, size=bits.shape[1], dtype=np.uint64) * 2 + 1
+    # Equal rows have equal keys. Only rows that share one are compared as a whole: sorting all rows
+    # byte by byte takes ten times as long.
+    _, group, count = np.unique(bits @ odd, return_inverse=True, return_counts=True)
+    shared = np.flatnonzero(count[group] > 1)
+    whole = plain[shared].view(f"V{plain.strides[0]}")[:, 0]
+    group[shared] = len(count) + np.unique(whole, return_inverse=True)[1]
+    numbered: NDArray[np.int64] = np.unique(group, return_inverse=True)[1]
+    return numbered
 
 
 def check_vectors(probe: Vectors, gallery: Vectors) -> None:

@@ -310,7 +310,7 @@ def test_vectors_that_cannot_be_audited_are_refused(vector: NDArray[Any], messag
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 99), st.sampled_from([1e6, 1e8, -1e8, 1e9]), st.booleans())
 def test_a_large_offset_changes_no_figure(seed: int, size: float, is_constant: bool) -> None:
-    user, vector, time = people(12, 4, 0.5, seed=seed)
+    user, vector, time = people(30, 4, 0.5, seed=seed)
     # On a grid that float64 holds beside the offset, so that the two inputs differ in it alone.
     vector = np.rint(vector * 2**20) / 2**20
     if is_constant:
@@ -322,6 +322,33 @@ def test_a_large_offset_changes_no_figure(seed: int, size: float, is_constant: b
     assert moved.num_vectors_merged == plain.num_vectors_merged == plain.largest_offset == 0
     assert moved.largest_offset == abs(size)
     assert any(f"Offsets of up to {abs(size):g}" in one for one in moved.words)
+
+
+@pytest.mark.parametrize("is_alone", [True, False], ids=["one value", "all of a user"])
+def test_an_outlier_hides_nobody_else(is_alone: bool) -> None:
+    user, vector, time = people(60, 4, 0.05)
+    assert audit(user, vector, time=time, replicates=2).attacks[1].figures["top1"] == 1
+    rows = np.flatnonzero(user == "user 7")
+    rows = rows[np.argsort(time[rows])]
+    if is_alone:
+        vector[rows[0], 0] = 1e9
+    else:
+        vector[rows] *= 1e9
+    for result in audit(user, vector, time=time, replicates=20).attacks:
+        others = result.users.user != "user 7"
+        assert result.users.top1[others].min() == 1, result.attack
+        assert float(result.figures["top1_low"] or 0) > 0.9
+
+
+def test_probes_tied_with_users_of_other_vectors_are_counted_per_attack() -> None:
+    # To the cosine, users 0 and 1 are the same, and so are 2 and 3; 4 and 5 have one vector.
+    own = np.array([[1.0, 0], [2, 0], [1, 1], [3, 3], [0, 1], [0, 1]])
+    user = np.repeat(np.arange(6), 4)
+    found = audit(user, own[user], replicates=2)
+    assert [one.num_tied_apart for one in found.attacks] == [8, 0]
+    text = "8 of 12 probes tie with a user of another vector"
+    assert [text in one for one in found.words if "probes tie" in one] == [True]
+    assert [one["num_tied_apart"] for one in found.to_dict()["attacks"]] == [8, 0]
 
 
 def test_vectors_that_rounding_makes_equal_are_counted() -> None:

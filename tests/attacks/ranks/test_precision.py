@@ -9,7 +9,14 @@ from attacks.cosine import Cosine
 from attacks.euclidean import Euclidean
 from attacks.ranks.exact import Ranks, exact_ranks
 from attacks.ranks.means import user_means
-from attacks.ranks.precision import class_sizes, num_merged, num_tied_apart, offset, to_float32
+from attacks.ranks.precision import (
+    class_sizes,
+    equal_rows,
+    num_merged,
+    num_tied_apart,
+    offset,
+    to_float32,
+)
 from tests.planted import positions, top1, world
 
 
@@ -81,10 +88,50 @@ def test_only_the_columns_that_float32_would_blur_are_moved():
 
     center = offset(vectors)
 
-    np.testing.assert_array_equal(center, [0, np.sort(vectors[:, 1])[25], 0])
-    np.testing.assert_allclose(
-        to_float32(vectors, center)[:, 1], vectors[:, 1] - center[1], rtol=1e-6
-    )
+    np.testing.assert_array_equal(center, [0, 1e8, 0])
+    np.testing.assert_allclose(to_float32(vectors, center)[:, 1], vectors[:, 1] - 1e8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [1.7e9 + 0.37, -(2.0**52) / 3e3, 123456.789])
+def test_an_offset_that_is_not_round_is_found_to_some_standard_errors(shift):
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((1000, 8)) + shift
+
+    center = offset(vectors)
+
+    # Six of them, by the closed form for a normal sample's median.
+    assert np.abs(center - np.median(vectors, axis=0)).max() < 6.5 * np.sqrt(np.pi / 2 / 1000)
+    left = vectors - center
+    np.testing.assert_allclose(to_float32(vectors, center), left, rtol=2.0**-24)
+
+
+def test_an_outlier_hides_no_offset_and_is_none():
+    vectors = np.random.default_rng(4).standard_normal((40, 3))
+    vectors[0] *= 1e9
+
+    assert not offset(vectors).any()
+    assert offset(vectors + 1e8).tolist() == [1e8] * 3
+
+
+def test_columns_in_which_nobody_differs_lose_the_offset_of_the_others():
+    vectors = np.random.default_rng(5).standard_normal((40, 3))
+    vectors[:, 1] = 0
+
+    assert offset(vectors + 1e8).tolist() == [1e8] * 3
+    assert offset(vectors + np.array([1e8, 1, 0])).tolist() == [1e8, 0, 0]
+    assert not offset(np.full((4, 2), 1e8 + 0.25)).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_have_one_number_exactly_where_they_are_equal(dtype):
+    rng = np.random.default_rng(6)
+    rows = rng.integers(-1, 2, (80, 3)).astype(dtype) * dtype(0.1)
+
+    same = equal_rows(rows)
+
+    for a, b in zip(*np.triu_indices(80), strict=True):
+        assert (same[a] == same[b]) == (rows[a] == rows[b]).all()
+    assert sorted(set(same.tolist())) == list(range(len({tuple(row + 0.0) for row in rows})))
 
 
 @pytest.mark.parametrize("seed", range(5))
