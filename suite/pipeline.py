@@ -2,8 +2,8 @@
 
 Each cell is a chain of steps: features -> fit -> represent -> attack -> measure. A step is a pure
 function of its inputs, named by a digest of all it depends on; its result is kept in the store and
-never computed twice. Steps that are missing run as Ray tasks, in parallel where the cluster has
-room; when none is missing, Ray is not started.
+never computed twice. Steps that are missing or damaged run as Ray tasks, in parallel where the
+cluster has room; when none is, Ray is not started.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
+from rich.text import Text
 
 from suite.execute.timeline import Timeline
 from suite.leaderboard.rows import Leaderboard
 from suite.plan import plan
 from suite.plan.analyses import analyses
-from suite.plan.kinds import STEPS
-from suite.plan.plan import Step
+from suite.plan.recovery import repair, unfinished
 from suite.publish import record, tracking
 from suite.spec import Suite
 from suite.store.results import Store
@@ -56,8 +56,16 @@ def run(
     plans = plan.plans(suite)
     failures: dict[str, str] = {}
     together = analyses(plans, suite.bootstrap, tasks=suite.tasks)
-    missing = unfinished([p.last for p in plans] + [a.step for a in together], store)
+
+    def say(line: str) -> None:
+        console.print(Text(line, style="yellow"), soft_wrap=True)
+
+    wanted = [p.last for p in plans] + [a.step for a in together]
+    timed = [step for p in plans for step in p.timed.values()]
+    missing = unfinished(wanted, store, timed, say)
     if missing:
+        for step in missing:
+            repair(store.scratch(step.digest), say)
         # Imported here: when all is cached, nothing loads Ray.
         from suite.cluster import connect
         from suite.execute.progress import Display
@@ -76,19 +84,3 @@ def run(
                 failures = execute(rest, store, suite.compute, display, timeline)
         console.print(f"{suite.suite}: {timeline}", soft_wrap=True, highlight=False)
     return record.record(suite.suite, plans, together, store, failures, tracking_uri, timeline)
-
-
-def unfinished(wanted: list[Step], store: Store) -> list[Step]:
-    """List the steps that have to run, each once, fits before what needs less time."""
-    found: dict[str, Step] = {}
-
-    def visit(step: Step) -> None:
-        if step.digest not in found and not store.has(step.kind, step.digest):
-            for needed in step.inputs:
-                visit(needed)
-            found[step.digest] = step
-
-    for step in wanted:
-        visit(step)
-    order = list(STEPS)
-    return sorted(found.values(), key=lambda step: order.index(step.kind))

@@ -97,7 +97,7 @@ class Features:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         meta["label_names"] = tuple(meta["label_names"])
         meta["wide_features"] = tuple(WideFeature(**known) for known in meta["wide_features"])
-        return cls(events=pl.read_parquet(folder / "events.parquet"), **arrays, **meta)
+        return cls(events=pl.read_parquet(folder / "events.parquet", glob=False), **arrays, **meta)
 
 
 _ARRAYS = (

@@ -53,7 +53,7 @@ class Measures:
     def load(cls, folder: Path) -> Measures:
         """Read what ``save`` wrote."""
         plain = json.loads((folder / "measures.json").read_text())
-        return cls(users=pl.read_parquet(folder / "users.parquet"), **plain)
+        return cls(users=pl.read_parquet(folder / "users.parquet", glob=False), **plain)
 
 
 @dataclass(frozen=True)

@@ -59,4 +59,6 @@ class Fitted:
         with np.load(folder / "state.npz", allow_pickle=False) as arrays:
             state = dict(arrays)
         plain = json.loads((folder / "fitted.json").read_text())
-        return cls(state=state, scores=pl.read_parquet(folder / "scores.parquet"), **plain)
+        return cls(
+            state=state, scores=pl.read_parquet(folder / "scores.parquet", glob=False), **plain
+        )

@@ -47,4 +47,4 @@ class Outcome:
     def load(cls, folder: Path) -> Outcome:
         """Read what ``save`` wrote."""
         plain = json.loads((folder / "outcome.json").read_text())
-        return cls(probes=pl.read_parquet(folder / "ranks.parquet"), **plain)
+        return cls(probes=pl.read_parquet(folder / "ranks.parquet", glob=False), **plain)

@@ -92,20 +92,20 @@ def tune(
 
 def show_plan(suite: Suite, store: Store) -> None:
     """Print the cells of a suite and which of their steps are cached."""
-    from suite import pipeline
     from suite.plan import plan
+    from suite.plan.recovery import unfinished
 
     plans = plan.plans(suite)
     steps = {step.digest: step for p in plans for step in p.last.chain()}
     table = Table("dataset", "model", "seed", "release", "protocol", "defense", "attack", "cached")
     for p in plans:
         chain = {step.digest: step for step in p.last.chain()}
-        cached = [step.kind for d, step in chain.items() if store.has(step.kind, d)]
+        cached = [step.kind for d, step in chain.items() if store.whole(step.kind, d)]
         names = [str(value) for key, value in p.names.items() if key != "synthetic"]
         table.add_row(*names, "all" if len(cached) == len(chain) else ", ".join(cached) or "-")
     console = Console()
     console.print(table)
-    waiting = Counter(s.kind for s in pipeline.unfinished([p.last for p in plans], store))
+    waiting = Counter(s.kind for s in unfinished([p.last for p in plans], store))
     to_run = ", ".join(f"{count} {kind}" for kind, count in waiting.items()) or "nothing"
     console.print(f"{len(plans)} cells, {len(steps)} steps; to run: {to_run}")
 

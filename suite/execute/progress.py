@@ -94,6 +94,10 @@ class Display:
             more = f" and {len(running) - 1} more" if len(running) > 1 else ""
             self._line(f"{task.completed:.0f} of {task.total:.0f} steps done; {running[0]}{more}")
 
+    def added(self, count: int) -> None:
+        """Count steps that have to run after all."""
+        self._bars.update(self._steps, total=(self._bars.tasks[self._steps].total or 0) + count)
+
     def lost(self, step: Step, what: str) -> None:
         """Show what stands in a step's way, though it goes on."""
         self._line(f"{step.title}: {what}", style="yellow")

@@ -17,6 +17,8 @@ from suite.execute.progress import Display
 from suite.execute.task import LOST, _outcome, perform
 from suite.execute.timeline import Timeline
 from suite.plan.plan import Step
+from suite.plan.recovery import unfinished
+from suite.store.marker import DamagedError
 from suite.store.results import Store
 
 ATTEMPTS = 4
@@ -33,7 +35,8 @@ def execute(
     """Run steps as Ray tasks, each after its inputs; return the reasons of those that failed.
 
     A step whose process or host is lost is started again, where there is room, up to ``ATTEMPTS``
-    times. One for which the cluster has no room fails after ``compute.wait_s`` seconds of that.
+    times; so is one that finds an input damaged, after that was removed and computed again. One for
+    which the cluster has no room fails after ``compute.wait_s`` seconds of that.
     Steps that succeed are noted in the timeline.
     """
     run = _Run(steps, store, connect.fitting(compute), display, timeline or Timeline(0.0))
@@ -88,8 +91,11 @@ class _Run:
         done, _ = ray.wait(list(self.running), timeout=0.5) if self.running else ([], [])
         for ref in done:
             step = self.running.pop(ref)
-            reason, lost = _outcome(ref)
-            if lost:
+            reason, cause = _outcome(ref)
+            if isinstance(cause, DamagedError):
+                self._damaged(step, cause)
+                continue
+            if cause is not None:
                 self._lost(step, str(reason))
                 continue
             self._ended(step, reason)
@@ -117,6 +123,18 @@ class _Run:
             self.waiting[step.digest] = step
         else:
             self._ended(step, f"{reason}, {count} times in all")
+
+    def _damaged(self, step: Step, error: DamagedError) -> None:
+        """Compute again what a step could not load, and then the step."""
+        # Another step may have found the same, and what it was replaced by must stay.
+        if self._store.fault(error.kind, error.digest, hashed=True):
+            self._store.remove(error.kind, error.digest)
+        self._lost(step, f"{error}; removed, to be computed again")
+        if step.digest in self.waiting:
+            busy = self.waiting.keys() | {running.digest for running in self.running.values()}
+            again = [s for s in unfinished(list(step.inputs), self._store) if s.digest not in busy]
+            self.waiting |= {s.digest: s for s in again}
+            self._display.added(len(again))
 
     def _start(self, step: Step) -> str:
         """Name of this start of a step."""

@@ -14,6 +14,7 @@ from suite.cluster import memory
 from suite.execute.timeline import Span
 from suite.plan import kinds as known
 from suite.plan.plan import Step
+from suite.store.marker import DamagedError
 from suite.store.results import Store
 
 LOST: dict[type[Exception], str] = {
@@ -69,17 +70,19 @@ def _size_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _outcome(ref: Any) -> tuple[str | None, bool]:
-    """Reason why a task failed, if it did, and whether it may go well at another time or place."""
+def _outcome(ref: Any) -> tuple[str | None, Exception | None]:
+    """Reason why a task failed, if it did, and the cause if another start may go well."""
     try:
         ray.get(ref)
     except exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
+        if isinstance(cause, DamagedError):
+            return str(cause), cause
         for kind, reason in LOST.items():
             if isinstance(cause, kind):
-                return reason, True
-        return _reason(cause), False
-    return None, False
+                return reason, cause
+        return _reason(cause), None
+    return None, None
 
 
 def _reason(cause: Exception) -> str:

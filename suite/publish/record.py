@@ -86,7 +86,7 @@ def record(
 
 def _is_recorded(board: Leaderboard, store: Store, tracking_uri: str) -> bool:
     """Whether these very rows were published here and tracked there before."""
-    if not store.has("recorded", _record_digest(board, tracking_uri)):
+    if not store.whole("recorded", _record_digest(board, tracking_uri)):
         return False
     database = tracking_uri.removeprefix("sqlite:///")
     if database != tracking_uri and not Path(database).exists():

@@ -184,7 +184,9 @@ class Objective:
     def _ensure(self, step: Step, trial_id: str, report: Report) -> None:
         """Run a step unless its result is there."""
         if self.store.has(step.kind, step.digest):
-            return
+            if self.store.fault(step.kind, step.digest, hashed=True) is None:
+                return
+            self.store.remove(step.kind, step.digest)
         if step.kind != "fit":
             ref = perform.options(num_cpus=1, **OUTSIDE).remote(self.store, step, {})
             self._follow(ref, trial_id, report)

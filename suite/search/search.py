@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from models.network import Network
-from suite import pipeline, registry
+from suite import registry
 from suite.artifacts.fitted import Fitted
 from suite.artifacts.trials import Tried, Tuned
 from suite.cluster.connect import connected, fitting, num_cpus, num_gpus
@@ -26,6 +26,7 @@ from suite.execute.progress import Display
 from suite.execute.scheduler import execute
 from suite.plan import digest, plan
 from suite.plan.plan import Step
+from suite.plan.recovery import repair, unfinished
 from suite.publish import tracking
 from suite.registry import nearest
 from suite.search.objective import TRAINING, Epochs, Objective, at, on_validation, subject
@@ -173,9 +174,9 @@ def tune(
             "libraries": {name: version(name) for name in ("optuna", "ray")},
         }
     )
-    if store.has("tune", wanted_digest):
-        tuned = Tuned.load(store.path("tune", wanted_digest))
-    else:
+    tuned = _finished(store, wanted_digest, console)
+    if tuned is None:
+        repair(store.scratch(), console.print)
         scratch = store.scratch(wanted_digest)
         population = f"{scratch}/population" if wanted.scheduler == "pbt" else None
         with connected(address):
@@ -246,9 +247,20 @@ def _check_population(search: str, compute: Compute, mutable: list[str]) -> None
         raise ValueError(f"{msg} that is trained in epochs")
 
 
+def _finished(store: Store, wanted_digest: str, console: Console) -> Tuned | None:
+    """Read what the same search has found before, if it is whole."""
+    if not store.has("tune", wanted_digest):
+        return None
+    if fault := store.fault("tune", wanted_digest, hashed=True):
+        store.remove("tune", wanted_digest)
+        console.print(f"{fault}; removed, the search is gone through again", soft_wrap=True)
+        return None
+    return Tuned.load(store.path("tune", wanted_digest))
+
+
 def _prepare(fit: Step, store: Store, compute: Compute, console: Console) -> None:
     """Compute the features, which all trials share, once."""
-    missing = pipeline.unfinished(list(fit.inputs), store)
+    missing = unfinished(list(fit.inputs), store, say=console.print)
     if missing:
         with Display(console, len(missing)) as display:
             for reason in execute(missing, store, compute, display).values():
@@ -285,7 +297,7 @@ def _history(objective: Objective, trial: Trial) -> list[dict[str, float]]:
         return []
     else:
         step = _fit_step(objective, trial)
-        if store.has(step.kind, step.digest):
+        if store.whole(step.kind, step.digest):
             return Fitted.load(store.path(step.kind, step.digest)).history
         folder = store.scratch(step.digest)
     state = checkpoints.load(f"{folder}/checkpoint.pt")

@@ -249,7 +249,8 @@ def train_loop_per_worker(config: dict[str, Any]) -> str | None:
     network = build(config["model"], config["seed"], features)
     assert isinstance(network, Network)
     pretrained = checkpoints.load(f"{config['scratch']}/{PRETRAINED}")
-    if pretrained is not None:
+    if network.pretrains:
+        assert pretrained is not None
         network.load_state_dict(pretrained["weights"])
     try:
         best = train(

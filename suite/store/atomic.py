@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -22,12 +24,30 @@ def replace(fs: Any, path: str, content: bytes) -> None:
     if "file" not in fs.protocol:  # an object appears only when its upload is complete
         fs.pipe_file(path, content)
         return
-    partial = f"{path}.{uuid.uuid4().hex}"
+    partial = Path(f"{path}.{uuid.uuid4().hex}")
     try:
-        fs.pipe_file(partial, content)
-        fs.mv(partial, path)
+        partial.write_bytes(content)
+        sync(partial)
+        partial.replace(path)
+        sync(partial.parent)
     except BaseException:
         # On a full disk what was written of it would be in the way of making room.
         with suppress(FileNotFoundError):
-            fs.rm_file(partial)
+            partial.unlink()
         raise
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of a folder's files, is on the disk.
+
+    Else a crash of the machine could leave a marker, or a name, without the content.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        # Some network file systems cannot do this for folders; there is no other way then.
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(handle)

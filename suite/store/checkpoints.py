@@ -1,31 +1,69 @@
-"""The durable state of an unfinished fit: one file, replaced whole."""
+"""The durable state of an unfinished fit: one file, replaced whole, with its own hash."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import Any
 
 import fsspec
-import torch
 
 from suite.store.atomic import replace
+
+SUFFIX = ".pt"
+
+_HASH_BYTES = hashlib.sha256().digest_size
 
 
 def save(url: str, state: dict[str, Any]) -> None:
     """Replace the checkpoint at a path or fsspec URI; a killed writer leaves the old one."""
+    import torch
+
     fs, path = fsspec.core.url_to_fs(url)
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    replace(fs, path, buffer.getvalue())
+    content = buffer.getvalue()
+    replace(fs, path, hashlib.sha256(content).digest() + content)
 
 
 def load(url: str) -> dict[str, Any] | None:
-    """Read the checkpoint, or None where there is none; nothing in it is unpickled."""
+    """Read the checkpoint; nothing in it is unpickled.
+
+    Returns
+    -------
+    dict or None
+        None where there is none, and where it is not what was saved.
+    """
+    import torch
+
     fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    if not fs.exists(path):
+    content = _content(fs, path) if fs.exists(path) else None
+    if content is None:
         return None
     # Whoever resumes may have no such device.
-    read = io.BytesIO(fs.cat_file(path))
-    state: dict[str, Any] = torch.load(read, map_location="cpu", weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
+
+
+def remove_damaged(url: str) -> list[str]:
+    """Remove the checkpoints below a path or fsspec URI that are not what was saved.
+
+    Returns
+    -------
+    list of str
+        Their paths.
+    """
+    fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    found = [path for path in fs.find(root) if path.endswith(SUFFIX)]
+    damaged = [path for path in found if _content(fs, path) is None]
+    for path in damaged:
+        fs.rm_file(path)
+    return damaged
+
+
+def _content(fs: Any, path: str) -> bytes | None:
+    """Return what was saved, without its hash; None where the hash says otherwise."""
+    read: bytes = fs.cat_file(path)
+    sha256, content = read[:_HASH_BYTES], read[_HASH_BYTES:]
+    return content if hashlib.sha256(content).digest() == sha256 else None

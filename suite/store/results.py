@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,12 +15,9 @@ from typing import Any
 
 import fsspec
 
-from suite.store.atomic import replace
-
-MARKER = "done.json"
-
-UPLOAD = "upload"
-"""Key of the marker, in an object store, that names the upload that counts."""
+from suite.store.atomic import replace, sync
+from suite.store.marker import NAME as MARKER
+from suite.store.marker import DamagedError, Marker
 
 STALE_S = 3600
 """Age at which a temporary folder belongs to nobody: writing takes seconds."""
@@ -73,34 +69,77 @@ class Store:
         self.is_local = "file" in self.fs.protocol
 
     def has(self, kind: str, digest: str) -> bool:
-        """Whether the result is finished."""
+        """Whether the result is finished; it may have been damaged since."""
         return bool(self.fs.exists(f"{self._at(kind, digest)}/{MARKER}"))
 
+    def fault(self, kind: str, digest: str, *, hashed: bool) -> str | None:
+        """Say in one line what is wrong with a finished result, if anything.
+
+        Parameters
+        ----------
+        kind, digest
+            Which.
+        hashed
+            Whether the content of its files is read; else only their sizes are looked at, and in
+            an object store only the marker.
+        """
+        try:
+            if hashed:
+                self.path(kind, digest)
+            else:
+                marker = self._marker(kind, digest)
+                if self.is_local and (
+                    said := marker.fault(self._folder(kind, digest), hashed=False)
+                ):
+                    raise self._damaged(kind, digest, said)
+        except DamagedError as error:
+            return str(error)
+        return None
+
+    def whole(self, kind: str, digest: str) -> bool:
+        """Whether the result is finished and, as far as sizes tell, as it was written."""
+        return self.has(kind, digest) and self.fault(kind, digest, hashed=False) is None
+
     def marker(self, kind: str, digest: str) -> dict[str, Any]:
-        """Read what was noted when the result was finished, such as its seconds."""
-        noted: dict[str, Any] = json.loads(self.fs.cat_file(f"{self._at(kind, digest)}/{MARKER}"))
-        noted.pop(UPLOAD, None)
-        return noted
+        """Read what was noted when the result was finished, such as its seconds.
+
+        Raises
+        ------
+        DamagedError
+            The marker is not what was written.
+        """
+        return self._marker(kind, digest).note
 
     def path(self, kind: str, digest: str) -> Path:
-        """Local folder of a finished result; one in an object store is copied here first."""
+        """Local folder of a finished result; one in an object store is copied here first.
+
+        Raises
+        ------
+        DamagedError
+            It is not there, or not what was written.
+        """
+        marker = self._marker(kind, digest)
+        if self.is_local:
+            folder = self._folder(kind, digest)
+            if said := marker.fault(folder, hashed=True):
+                raise self._damaged(kind, digest, said)
+            return folder
+        copy = self._near(kind) / digest
+        if copy.exists() and marker.fault(copy, hashed=True):
+            _discard(copy)
+        if not copy.exists():
+            self._fetch(kind, digest, marker, copy)
+        return copy
+
+    def remove(self, kind: str, digest: str) -> None:
+        """Remove a result, its marker first."""
         at = self._at(kind, digest)
         if self.is_local:
-            return Path(at)
-        cache = self._near(kind) / digest
-        if not cache.exists():
-            upload = json.loads(self.fs.cat_file(f"{at}/{MARKER}"))[UPLOAD]
-            partial = cache.with_name(f"{digest}.{uuid.uuid4().hex}")
-            try:
-                partial.mkdir(parents=True)
-                self.fs.get(f"{at}/{upload}/", f"{partial}/", recursive=True)
-                partial.rename(cache)
-            except OSError:
-                if not cache.exists():  # else another task on this machine was faster
-                    raise
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-        return cache
+            _discard(self._folder(kind, digest))
+            return
+        if self.has(kind, digest):
+            self.fs.rm_file(f"{at}/{MARKER}")
+        self._rm(at)
 
     @contextmanager
     def writing(self, kind: str, digest: str, note: dict[str, Any]) -> Iterator[Path]:
@@ -111,30 +150,72 @@ class Store:
         kind, digest
             Where the result will stand.
         note
-            Content of the marker, read after the block: the caller may fill it inside.
+            What the marker says besides, read after the block: the caller may fill it inside.
         """
-        at = self._at(kind, digest)
         self._sweep(kind, digest)
         folder = self._near(kind) / f"{digest}.{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
         try:
             yield folder
             if self.is_local:
-                (folder / MARKER).write_text(json.dumps(note))
-                try:
-                    folder.rename(at)
-                except OSError:
-                    if not self.has(kind, digest):  # else another writer was faster
-                        raise
-            elif not self.has(kind, digest):
-                upload = folder.name.removeprefix(f"{digest}.")
-                if any(folder.iterdir()):
-                    self.fs.put(f"{folder}/", f"{at}/{upload}/", recursive=True)
-                self.fs.pipe_file(f"{at}/{MARKER}", json.dumps({**note, UPLOAD: upload}).encode())
+                Marker.of(folder, note).write(folder)
+                self._rename(folder, kind, digest)
+            elif not self.whole(kind, digest):
+                self._upload(folder, kind, digest, note)
                 with suppress(OSError):  # spares this machine a download
                     folder.rename(folder.with_name(digest))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _rename(self, folder: Path, kind: str, digest: str) -> None:
+        """Make a folder the result, unless another writer was faster."""
+        at = self._folder(kind, digest)
+        try:
+            folder.rename(at)
+        except OSError:
+            if not self.has(kind, digest):
+                raise
+            if self.fault(kind, digest, hashed=True) is None:
+                return
+            _discard(at)
+            folder.rename(at)
+        sync(at.parent)
+
+    def _upload(self, folder: Path, kind: str, digest: str, note: dict[str, Any]) -> None:
+        at = self._at(kind, digest)
+        marker = Marker.of(folder, note, folder.name.removeprefix(f"{digest}."))
+        for name in marker.files:  # each by its own name: others are taken for patterns
+            self.fs.put_file(str(folder / name), f"{at}/{marker.upload}/{name}")
+        self.fs.pipe_file(f"{at}/{MARKER}", marker.to_json())
+
+    def _fetch(self, kind: str, digest: str, marker: Marker, copy: Path) -> None:
+        at = f"{self._at(kind, digest)}/{marker.upload}"
+        partial = copy.with_name(f"{digest}.{uuid.uuid4().hex}")
+        try:
+            partial.mkdir(parents=True)
+            for name in marker.files:
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # said below
+                    self.fs.get_file(f"{at}/{name}", str(partial / name))
+            if said := marker.fault(partial, hashed=True):
+                raise self._damaged(kind, digest, said)
+            partial.rename(copy)
+        except OSError:
+            if not copy.exists():  # else another task on this machine was faster
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _marker(self, kind: str, digest: str) -> Marker:
+        try:
+            return Marker.from_json(self.fs.cat_file(f"{self._at(kind, digest)}/{MARKER}"))
+        except FileNotFoundError:
+            raise self._damaged(kind, digest, "it is not there") from None
+        except ValueError as error:
+            raise self._damaged(kind, digest, str(error)) from None
+
+    def _damaged(self, kind: str, digest: str, said: str) -> DamagedError:
+        return DamagedError(f"{kind}/{digest} is damaged: {said}", kind, digest)
 
     def note(self, kind: str, digest: str) -> None:
         """Keep a result that is nothing but the fact that it was reached."""
@@ -147,9 +228,9 @@ class Store:
         if not self.is_local:
             for left in [] if self.has(kind, digest) else self._ls(at):
                 if all(time.time() - seen > STALE_S for seen in self._modified(left)):
-                    self.fs.rm(left, recursive=True)
+                    self._rm(left)
         elif self.fs.exists(at) and not self.has(kind, digest):
-            self.fs.rm(at, recursive=True)
+            _discard(Path(at))
         for path in self._near(kind).glob(f"{digest}.*"):
             if time.time() - path.stat().st_mtime > STALE_S:
                 shutil.rmtree(path, ignore_errors=True)
@@ -158,15 +239,19 @@ class Store:
         """When each file below a folder was written, in s since the epoch."""
         return [self.fs.modified(path).timestamp() for path in self.fs.find(folder)]
 
-    def scratch(self, digest: str) -> str:
-        """Name the folder, as a path or URI, where an unfinished step keeps what it has."""
-        return str(self.fs.unstrip_protocol(f"{self.root}/unfinished/{digest}"))
+    def scratch(self, digest: str = "") -> str:
+        """Name the folder, as a path or URI, where an unfinished step keeps what it has, or all."""
+        return str(self.fs.unstrip_protocol(f"{self.root}/unfinished/{digest}".rstrip("/")))
 
     def clear(self, digest: str) -> None:
         """Remove the scratch folder of a step that is finished."""
         at = f"{self.root}/unfinished/{digest}"
-        if self.fs.exists(at):
-            self.fs.rm(at, recursive=True)
+        if not self.fs.exists(at):
+            return
+        if self.is_local:
+            shutil.rmtree(at)
+        else:
+            self._rm(at)
 
     def publish(self, name: str, folder: Path) -> None:
         """Copy a suite's files to ``<root>/suites/<name>``, each whole."""
@@ -201,9 +286,25 @@ class Store:
         """Local folder where results of a kind are put together, and copied to."""
         return (Path(self.root) if self.is_local else _cache()) / kind
 
+    def _rm(self, folder: str) -> None:
+        """Remove what is below a folder of an object store, each by its name: not as patterns."""
+        for path in self.fs.find(folder):
+            self.fs.rm_file(path)
+
     def _ls(self, folder: str) -> list[str]:
         """List a folder; a pattern would take brackets in the root's name for its own."""
         return self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
 
     def _at(self, kind: str, digest: str) -> str:
         return f"{self.root}/{kind}/{digest}"
+
+    def _folder(self, kind: str, digest: str) -> Path:
+        return Path(self._at(kind, digest))
+
+
+def _discard(folder: Path) -> None:
+    """Remove a folder; its name is free at once, and whoever reads its files may go on."""
+    gone = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+    with suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import resource
 import tempfile
 import time
+from pathlib import Path
 
 import fsspec
 import pytest
 
 from suite.store.atomic import replace
+from suite.store.marker import DamagedError, Marker
 from suite.store.results import MARKER, STALE_S, Store
 
 DIGEST = "0f" * 32
@@ -93,6 +97,111 @@ def test_a_result_without_a_marker_does_not_count_and_is_replaced(store):
             f"fit/{DIGEST}/{name}" for name in ("deeper/more.txt", MARKER, "result.txt")
         ]
     assert not (store.path("fit", DIGEST) / "half.txt").exists()
+
+
+def lying(store: Store, name: str) -> str:
+    """Path, within the store's file system, of a file of the result."""
+    (path,) = (p for p in store.fs.find(store.root) if p.endswith(f"/{name}"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("result.txt", b"two", "result.txt was changed"),
+        ("result.txt", b"", "result.txt has 0 bytes, not 3"),
+        ("deeper/more.txt", None, "deeper/more.txt: No such file or directory"),
+        (MARKER, b"{", "done.json is not JSON"),
+        (MARKER, b"\xff\xfe\xfd", "done.json is not JSON"),
+        (MARKER, b"", "done.json is not JSON"),
+        (MARKER, b'{"seconds": 1.5}', "done.json holds no hashes"),
+        (MARKER, b"[1]", "done.json holds no hashes"),
+    ],
+)
+def test_a_damaged_result_is_refused_by_name_and_gives_way_to_a_new_one(
+    store, tmp_path, monkeypatch, name, content, what
+):
+    write(store)
+    assert store.fault("fit", DIGEST, hashed=True) is None
+    if content is None:
+        store.fs.rm_file(lying(store, name))
+    else:
+        store.fs.pipe_file(lying(store, name), content)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))  # another machine
+    line = f"fit/{DIGEST} is damaged: {what}"
+    assert store.fault("fit", DIGEST, hashed=True) == line
+    with pytest.raises(DamagedError, match=f"^{re.escape(line)}$"):
+        store.path("fit", DIGEST)
+    assert store.has("fit", DIGEST)
+    store.remove("fit", DIGEST)
+    assert not store.has("fit", DIGEST)
+    assert files(store) == []
+    write(store, "new")
+    assert (store.path("fit", DIGEST) / "result.txt").read_text() == "new"
+
+
+def test_a_note_that_was_changed_is_damage_too(store):
+    write(store)
+    path = lying(store, MARKER)
+    store.fs.pipe_file(path, store.fs.cat_file(path).replace(b"1.5", b"0.5"))
+    with pytest.raises(DamagedError, match=r"done\.json was changed$"):
+        store.marker("fit", DIGEST)
+    assert not store.whole("fit", DIGEST)
+
+
+def test_a_result_that_is_not_there_is_said_to_be_so(store):
+    assert not store.whole("fit", DIGEST)
+    with pytest.raises(DamagedError, match=r"it is not there$"):
+        store.path("fit", DIGEST)
+
+
+def test_a_writer_replaces_a_result_that_was_damaged_meanwhile(store):
+    write(store)
+    with store.writing("fit", DIGEST, {}) as folder:
+        (folder / "result.txt").write_text("new")
+        store.fs.pipe_file(lying(store, MARKER), b"garbage")
+    assert (store.path("fit", DIGEST) / "result.txt").read_text() == "new"
+
+
+def test_a_damaged_copy_of_an_object_store_is_fetched_again(objects):
+    write(objects)
+    copy = objects.path("fit", DIGEST)
+    (copy / "result.txt").write_text("two")
+    assert (objects.path("fit", DIGEST) / "result.txt").read_text() == "one"
+    assert objects.fault("fit", DIGEST, hashed=True) is None
+
+
+def test_the_marker_holds_size_and_sha256_of_every_file_and_its_own(store):
+    write(store)
+    marker = json.loads(store.fs.cat_file(lying(store, MARKER)))
+    one = [3, hashlib.sha256(b"one").hexdigest()]
+    assert marker["files"] == {"deeper/more.txt": one, "result.txt": one}
+    own = marker.pop("sha256")
+    assert own == hashlib.sha256(json.dumps(marker, sort_keys=True).encode()).hexdigest()
+    assert Marker.from_json(store.fs.cat_file(lying(store, MARKER))).note == {"seconds": 1.5}
+
+
+def test_files_and_folders_are_on_the_disk_before_the_marker_and_the_marker_before_its_name(
+    tmp_path, monkeypatch
+):
+    synced = []
+
+    def fsync(handle, really=os.fsync):
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        name = re.sub(r"\.[0-9a-f]{32}", "", path.relative_to(tmp_path).as_posix())
+        synced.append((name, (path / MARKER).exists()))
+        really(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write(Store(str(tmp_path)))
+    at = f"fit/{DIGEST}"
+    assert synced == [
+        *((f"{at}/deeper/more.txt", False), (f"{at}/result.txt", False)),
+        *((f"{at}/deeper", False), (at, False)),
+        *((f"{at}/{MARKER}", False), (at, True)),
+        ("fit", False),
+    ]
 
 
 def cut_off(objects, number):

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,9 +227,23 @@ def test_a_checkpoint_is_replaced_whole_and_holds_no_code(tmp_path):
     checkpoints.save(url, {"epoch": 2, "best": {"w": torch.zeros(2)}})
     assert checkpoints.load(url)["epoch"] == 2
     assert [path.name for path in (tmp_path / "deep" / "[er]").iterdir()] == ["checkpoint.pt"]
-    torch.save({"epoch": KilledError()}, url)
+    hostile = io.BytesIO()
+    torch.save({"epoch": KilledError()}, hostile)
+    Path(url).write_bytes(hashlib.sha256(hostile.getvalue()).digest() + hostile.getvalue())
     with pytest.raises(Exception, match="Weights only load failed"):
         checkpoints.load(url)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", bytes(100)])
+def test_a_checkpoint_that_is_not_what_was_saved_does_not_count(tmp_path, content):
+    url = str(tmp_path / "deep" / "checkpoint.pt")
+    for name in ("checkpoint.pt", "pretrained.pt"):
+        checkpoints.save(str(tmp_path / "deep" / name), {"epoch": 1})
+    Path(url).write_bytes(content)
+    assert checkpoints.load(url) is None
+    assert checkpoints.remove_damaged(str(tmp_path)) == [url]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["pretrained.pt"]
+    assert checkpoints.remove_damaged(str(tmp_path / "nowhere")) == []
 
 
 def test_a_batch_in_pieces_gives_the_weights_of_the_whole_batch(features, tmp_path):
