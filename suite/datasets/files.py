@@ -46,15 +46,17 @@ class Rows:
     files: tuple[Path, ...]
     first: tuple[int, ...]
 
-    def place(self, row: int) -> str:
+    def place(self, row: int | None) -> str:
         """Say where a row is, for messages: file and row in the file, the first being 0."""
+        if row is None:
+            return place(self.files[0], None)
         number = bisect_right(self.first, row) - 1
         return place(self.files[number], row - self.first[number])
 
 
-def place(path: Path | str, row: int) -> str:
-    """Say where a row is, for messages; the first after the header is 0."""
-    return f"{path}, row {row} (from 0)"
+def place(path: Path | str, row: int | None) -> str:
+    """Say where a row is, for messages: the first after the header is 0; None for any row."""
+    return str(path) if row is None else f"{path}, row {row} (from 0)"
 
 
 def listed(path: str | Path, parts: str | None = None) -> list[Path]:

@@ -1,20 +1,22 @@
-"""Bring your own log: any CSV or Parquet file of events, with a column map."""
+"""Bring your own log: any file of events, with a column map."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from suite.datasets.base import ITEMS, Dataset, Tables
-from suite.datasets.identifiers import canonical_ids
+from suite.datasets.files import listed, scan
 from suite.datasets.labels import engaged, label
 from suite.datasets.log import cut, window_starts, zone
+from suite.datasets.native import Native
 from suite.datasets.negatives import negatives, with_negatives
+from suite.datasets.times import Unit, refuse_outside
 from suite.datasets.windows import cut_by_share, shares
 
 _DATES = ("train", "validation", "test", "end")
@@ -24,15 +26,33 @@ _DATES = ("train", "validation", "test", "end")
 class Table(Dataset):
     """Your own events, one row each; histories are a user's earlier events.
 
+    Files are Parquet, text with any separator, or JSON Lines; the last two may be packed (gzip,
+    zstd, bz2, xz).
+
     Ids of users, items and sessions may be of any type; their text decides, so that 7 and "7" are
-    one user, and who is held out is the same in any file that holds the same ids.
-    A time is a date-time (without a zone: local), a number (name its ``time_unit``) or text
-    (``time_format`` as of chrono's strftime; without it ISO 8601).
+    one user, 7 and "07" two, and who is held out is the same in any file that holds the same ids.
+    Blanks around an id are removed and counted; a column of text whose ids all end in ``.0`` is
+    one of whole numbers, as pandas writes them where one is missing. Events without a user are
+    dropped and counted, an event without an item is refused, a missing session is no session.
+
+    A time is a date-time or date, a number (name its ``time_unit``) or text: ISO 8601, with an
+    offset or not, or in a ``time_format``. Without a zone or offset it is local. Events without a
+    time are dropped and counted, as are local times that a clock change skips; of a time that one
+    repeats the first is taken, and counted.
+
+    Missing are null, NaN, blanks and what pandas reads so (``NA``, ``null``, ``None``, ...).
 
     Attributes
     ----------
     events
-        CSV or Parquet file.
+        File; with ``parts`` the folder of several.
+    parts
+        Which files of the folder ``events``: a pattern such as ``*.csv.gz``. Brackets and stars in
+        ``events`` itself are only letters.
+    separator
+        Of ``events``, where it is text; without it found by the first lines.
+    columns
+        Names of the columns of ``events``, where it is text without a header.
     train, validation, test
         First local day of each window.
     end
@@ -46,7 +66,9 @@ class Table(Dataset):
         Columns of ``events``; the last two are optional, device is 0 unknown, 1 desktop,
         2 mobile or 3 tablet.
     time_unit, time_format
-        How to read ``time``, and ``published`` of the items.
+        How to read ``time``, and ``published`` of the items: numbers are ``s``, ``ms``, ``us`` or
+        ``ns`` since 1970; the format is one of strftime, also for whole numbers such as 20220408,
+        and a Z at its end is UTC. With both, the format holds where all values have it.
     label
         Column that says whether the user engaged, Boolean or 0 and 1; ``engaged`` if nothing is
         given. Or which of its values do: ``{column: event, positive: [buy]}``,
@@ -60,7 +82,7 @@ class Table(Dataset):
     channels
         Up to two columns; the first in seconds, the second in percent, or what you have instead.
     items
-        CSV or Parquet file of items, one row each.
+        File of items, one row each.
     item_columns
         Canonical column of the items (``item_id``, ``category``, ``item_type``, ``published``,
         ``premium``, ``body_length``, ``title_length``, ``subtitle_length``, ``title``, ``body``)
@@ -73,6 +95,9 @@ class Table(Dataset):
     """
 
     events: str
+    parts: str | None = None
+    separator: str | None = None
+    columns: tuple[str, ...] | None = None
     train: date | None = None
     validation: date | None = None
     test: date | None = None
@@ -83,7 +108,7 @@ class Table(Dataset):
     time: str = "time"
     session: str | None = None
     device: str | None = None
-    time_unit: Literal["s", "ms", "us"] | None = None
+    time_unit: Unit | None = None
     time_format: str | None = None
     label: str | Mapping[str, Any] | None = None
     above: float | None = None
@@ -120,43 +145,63 @@ class Table(Dataset):
         return "" if self.negatives is None else str(negatives(self.negatives))
 
     def files(self) -> list[Path]:
-        """List the events and, if given, the items."""
-        return [Path(path) for path in (self.events, self.items) if path is not None]
+        """List the files of the events and, if given, of the items."""
+        return [*listed(self.events, self.parts), *([Path(self.items)] if self.items else [])]
 
     def tables(self) -> Tables:
         """Read the events and cut them into windows; see ``Dataset.tables``."""
         zone(self.time_zone)
         optional = [name for name in (self.session, self.device) if name is not None]
         optional += self._label_columns()
-        columns = [self.user, self.item, self.time, *optional, *self.channels]
-        native = _read(self.events, columns)
+        needed = [self.user, self.item, self.time, *optional, *self.channels]
+        native = Native(self.events, needed, parts=self.parts, **self._written())
         first, second, *_ = (*self.channels, None, None)
-        log = _select(
-            self.events,
-            native,
-            user_id=_ids(native, self.user),
-            item_id=_ids(native, self.item),
-            time=self._utc(self.events, native, self.time),
-            session_id=_ids(native, self.session) if self.session else pl.lit(None, pl.Int64),
-            device=pl.col(self.device).cast(pl.Int8) if self.device else pl.lit(None, pl.Int8),
-            channel_1=_number(first).cast(pl.Float32),
-            channel_2=_number(second).cast(pl.Float32),
-            engaged=pl.lit(self._engaged(native)),
+        log = native.usable(
+            pl.DataFrame(
+                {
+                    "user_id": native.ids(self.user),
+                    "item_id": native.ids(self.item),
+                    "time": self._utc(native, self.time),
+                    "session_id": self._session(native),
+                    "device": native.device(self.device),
+                    "channel_1": native.numbers(first).cast(pl.Float32),
+                    "channel_2": native.numbers(second).cast(pl.Float32),
+                    "engaged": self._engaged(native),
+                }
+            ),
+            {"user_id": self.user, "item_id": self.item, "time": self.time},
         )
-        if not log["device"].drop_nulls().is_between(0, 3).all():
-            raise ValueError(f"{self.events}: {self.device} is out of range, allowed are 0 to 3")
         items = self._items(log.select(pl.col("item_id").unique().sort())).lazy()
         tables = self._cut(log, items)
+        tables = replace(
+            tables, dropped=native.dropped | tables.dropped, filled=native.filled | tables.filled
+        )
         if self.negatives is None:
             return tables
         return with_negatives(tables, log, negatives(self.negatives))
+
+    def _written(self) -> dict[str, Any]:
+        """Say how the events are written, where they are text."""
+        return {"separator": self.separator, "columns": self.columns}
+
+    def _session(self, native: Native) -> pl.Series:
+        return native.ids(self.session) if self.session else native.numbers(None).cast(pl.Int64)
 
     def _cut(self, log: pl.DataFrame, items: pl.LazyFrame) -> Tables:
         if self.windows is not None:
             return cut_by_share(log, items, shares(self.windows), self.history_days)
         days = {name: getattr(self, name) for name in _DATES}
         bounds = window_starts(days, self.time_zone)
-        return cut(log, items, bounds, 7 if self.history_days is None else self.history_days)
+        history_days = 7 if self.history_days is None else self.history_days
+        refuse_outside(
+            log["time"],
+            bounds["train"] - timedelta(days=history_days),
+            bounds["end"],
+            path=self.events,
+            column=self.time,
+            unit=self.time_unit,
+        )
+        return cut(log, items, bounds, history_days)
 
     def _items(self, occurring: pl.DataFrame) -> pl.DataFrame:
         """Canonical items of the events, given the ids that occur there."""
@@ -164,21 +209,15 @@ class Table(Dataset):
         if self.items is None:
             return occurring.with_columns(**missing)
         names = _item_columns(self.items, self.item_columns)
-        native = _read(self.items, list(names.values()))
+        native = Native(self.items, list(names.values()))
+        given = {name: self._of_items(native, name, column) for name, column in names.items()}
         lengths = {
-            f"{text}_length": pl.col(names[text]).str.len_chars().cast(pl.Int64)
+            f"{text}_length": given[text].str.len_chars().cast(pl.Int64)
             for text in ("title", "body")
             if text in names
         }
-        given = {
-            name: self._utc(self.items, native, column)
-            if name == "published"
-            else pl.col(column).cast(ITEMS.get(name, pl.String()))
-            for name, column in names.items()
-            if name != "item_id"
-        }
-        columns = {"item_id": _ids(native, names["item_id"])} | missing | lengths | given
-        found = _select(self.items, native, **columns).sort("item_id")
+        columns = {"item_id": given["item_id"]} | missing | lengths | given
+        found = pl.DataFrame(given).select(**columns).sort("item_id")
         items = found.join(occurring, on="item_id", how="semi", maintain_order="left")
         if items.is_empty():
             raise ValueError(
@@ -187,93 +226,48 @@ class Table(Dataset):
             )
         return items
 
-    def _utc(self, path: str, table: pl.DataFrame, column: str) -> pl.Expr:
-        dtype, values = table.schema[column], pl.col(column)
-        if dtype.is_numeric():
-            if self.time_unit is None:
-                raise ValueError(f"{path}: {column} is {dtype}, time_unit must be s, ms or us")
-            us = values * {"s": 1_000_000, "ms": 1_000, "us": 1}[self.time_unit]
-            return us.cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
-        if dtype == pl.String:
-            values = values.str.to_datetime(self.time_format, time_unit="us")
-            dtype = table.clear().select(values).to_series().dtype
-        if getattr(dtype, "time_zone", None) is not None:
-            return values.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
-        return (
-            values.cast(pl.Datetime("us"))
-            .dt.replace_time_zone(self.time_zone, ambiguous="earliest")
-            .dt.convert_time_zone("UTC")
-        )
+    def _of_items(self, native: Native, name: str, column: str) -> pl.Series:
+        if name == "item_id":
+            return native.ids(column)
+        if name == "published":
+            return self._utc(native, column)
+        dtype = ITEMS.get(name, pl.String())
+        if dtype == pl.Boolean:
+            return native.booleans(column)
+        return native.text(column) if dtype == pl.String else native.numbers(column).cast(dtype)
+
+    def _utc(self, native: Native, column: str) -> pl.Series:
+        return native.times(column, unit=self.time_unit, form=self.time_format, zone=self.time_zone)
 
     def _label_columns(self) -> list[str]:
         """Name the label's column; none where all events are positives."""
         if self.label is None and self.negatives is not None:
-            return [name for name in ("engaged",) if name in _header(self.events)]
+            first = listed(self.events, self.parts)[0]
+            header = scan(first, **self._written()).collect_schema().names()
+            return [name for name in ("engaged",) if name in header]
         return [label(self.label or "engaged", self.above).column]
 
-    def _engaged(self, events: pl.DataFrame) -> pl.Series:
+    def _engaged(self, native: Native) -> pl.Series:
         if not self._label_columns():
-            return pl.repeat(True, events.height, dtype=pl.Boolean, eager=True)
+            return pl.repeat(True, native.num_rows, dtype=pl.Boolean, eager=True)
         how = label(self.label or "engaged", self.above)
-        found = engaged(events[how.column], how, self.events)
+        # Of text that is named, 07 and 1.0 are not the numbers that they could be.
+        values = native.column(how.column) if how.positive else native.typed(how.column)
+        found = engaged(values, how, self.events)
         if self.negatives is not None and (others := int((~found).sum())):
             raise ValueError(
-                f"{self.events}: {others} of {events.height} events are not engaged by "
+                f"{self.events}: {others} of {native.num_rows} events are not engaged by "
                 f"{how.column}; negatives are sampled for logs of positives only"
             )
         return found
 
 
-def _ids(table: pl.DataFrame, column: str) -> pl.Expr:
-    return pl.lit(canonical_ids(table[column]))
-
-
-def _number(column: str | None) -> pl.Expr:
-    if column is None:
-        return pl.lit(None, pl.Float64)
-    return pl.col(column).cast(pl.Float64).fill_nan(None)
-
-
 def _item_columns(path: str, given: Mapping[str, str] | None) -> dict[str, str]:
     allowed = [*ITEMS, "title", "body"]
-    names = dict(given) if given else {name: name for name in allowed if name in _header(path)}
+    header = [] if given else scan(path).collect_schema().names()
+    names = dict(given) if given else {name: name for name in allowed if name in header}
     if unknown := sorted(set(names) - set(allowed)):
         raise ValueError(f"item_columns: found {unknown}, allowed are {allowed}")
     if "item_id" not in names:
         raise ValueError(f"{path}: no column for item_id; name one in item_columns")
     return names
-
-
-def _select(path: str, table: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
-    for name, column in columns.items():
-        try:
-            table = table.with_columns(column.alias(f"canonical {name}"))
-        except pl.exceptions.PolarsError as error:
-            raise ValueError(f"{path}: {name}: {str(error).splitlines()[0]}") from None
-    return table.select(pl.col(f"canonical {name}").alias(name) for name in columns)
-
-
-def _header(path: str) -> list[str]:
-    return _scan(path).collect_schema().names()
-
-
-def _read(path: str, columns: list[str]) -> pl.DataFrame:
-    header = _header(path)
-    if missing := sorted(set(columns) - set(header)):
-        raise ValueError(f"{path}: no column {', '.join(missing)}, found {', '.join(header)}")
-    try:
-        return _scan(path).select(*dict.fromkeys(columns)).collect()
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from None
-
-
-def _scan(path: str) -> pl.LazyFrame:
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise ValueError(f"{path}: file type {suffix or 'none'}, allowed are .csv and .parquet")
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file")
-    if suffix == ".csv":
-        # The first rows of an id column may be numbers and later ones not.
-        return pl.scan_csv(path, infer_schema_length=None)
-    return pl.scan_parquet(path)

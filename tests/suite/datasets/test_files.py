@@ -246,6 +246,10 @@ ODD = {
     "list_view": (pa.array([[1, 2], [3]], pa.list_view(pa.int64())), [[1, 2], [3]]),
     "large_list_view": (pa.array([[1, 2], [3]], pa.large_list_view(pa.int64())), [[1, 2], [3]]),
     "decimal256": (pa.array([Decimal("1.5"), None], pa.decimal256(60, 1)), ["1.5", None]),
+    "seconds": (
+        pa.array(np.array([1767351600, "NaT"], "datetime64[s]")),
+        [datetime(2026, 1, 2, 11), None],
+    ),
     "offset": (
         pa.array([1767351600, None], pa.timestamp("s", "+05:30")),
         [datetime(2026, 1, 2, 11, tzinfo=UTC), None],

@@ -191,33 +191,41 @@ def test_a_missing_column_is_named_with_those_found(tmp_path):
 
 def test_a_missing_file_and_an_unknown_file_type_are_named(tmp_path):
     assert message(Table(events=str(tmp_path / "a.csv"), **DAYS)).endswith("a.csv: no such file")
-    assert message(Table(events="log.xlsx", **DAYS)) == (
-        "log.xlsx: file type .xlsx, allowed are .csv and .parquet"
+    (tmp_path / "log.xlsx").write_bytes(b"PK\x03\x04")
+    assert "log.xlsx: looks like a zip archive or an Excel workbook, must be " in message(
+        Table(events=str(tmp_path / "log.xlsx"), **DAYS)
     )
 
 
 def test_a_number_as_time_needs_its_unit(tmp_path):
     rows = visits().with_columns(pl.col("when").dt.epoch("s"))
 
-    assert message(table(tmp_path, rows)).endswith(
-        "visits.csv: when is Int64, time_unit must be s, ms or us"
-    )
+    for name in ("visits.csv", "visits.parquet"):
+        text = message(table(tmp_path, rows, name=name))
+        assert f"{name}, row 0 (from 0): when is " in text
+        assert text.endswith(
+            "a number: time_unit must be s, ms, us or ns, or time_format name its form"
+        )
 
 
 @pytest.mark.parametrize(
-    ("column", "canonical", "parameters"),
+    ("column", "parameters", "allowed"),
     [
-        ("when", "time", {}),
-        ("dwell", "channel_1", {"channels": ("dwell",)}),
-        ("screen", "device", {"device": "screen"}),
+        ("when", {}, "ISO 8601 such as"),
+        ("dwell", {"channels": ("dwell",)}, "a number"),
+        ("screen", {"device": "screen"}, "a number"),
     ],
 )
-def test_text_where_a_value_is_needed_is_refused_in_one_line(
-    tmp_path, column, canonical, parameters
-):
-    rows = visits().with_columns(pl.lit("a word").alias(column))
+@pytest.mark.parametrize("name", ["visits.csv", "visits.parquet"])
+def test_a_stray_value_is_refused_with_its_row(tmp_path, column, parameters, allowed, name):
+    given = visits().with_columns(pl.col(column).cast(pl.String))
+    row = pl.int_range(pl.len())
+    rows = given.with_columns(
+        pl.when(row == 7).then(pl.lit("a word")).otherwise(column).alias(column)
+    )
 
-    assert f"visits.csv: {canonical}: " in message(table(tmp_path, rows, **parameters))
+    text = message(table(tmp_path, rows, name=name, **parameters))
+    assert f"{name}, row 7 (from 0): {column} is 'a word', must be {allowed}" in text
 
 
 def test_a_label_of_other_values_needs_a_threshold(tmp_path):
@@ -237,7 +245,7 @@ def test_a_device_out_of_range_is_refused(tmp_path):
     rows = visits().with_columns(screen=pl.lit(4))
 
     assert message(table(tmp_path, rows, device="screen")).endswith(
-        "visits.csv: screen is out of range, allowed are 0 to 3"
+        "visits.csv, row 0 (from 0): screen is '4', must be 0, 1, 2 or 3"
     )
 
 
