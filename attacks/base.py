@@ -10,10 +10,13 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.gallery import Gallery, Histories
 from attacks.ranks.exact import Ranks, exact_ranks
 from attacks.ranks.neighbors import neighbors
 
 Metric = Literal["cosine", "euclidean", "dot"]
+
+Need = Literal["other_space", "histories", "background"]
 
 
 class Attack:
@@ -29,23 +32,38 @@ class Attack:
     together: ClassVar[bool] = False
     """Whether a probe's rank depends on the other probes, so that they are never sharded."""
 
-    other_training: ClassVar[bool] = False
-    """Whether the probes come from another training of the same model, with the next seed."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """What the adversary holds besides the gallery's vectors.
 
-    def fit(
-        self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
-    ) -> None:
-        """Learn from the gallery's own events; the plain attacks have nothing to learn.
+    ``other_space``: the gallery's events in the space of another training of the same model, with
+    the next seed, from which the probes come. ``histories``: what was behind the gallery's
+    vectors. ``background``: vectors of two windows of other users.
+    """
+
+    known_row: NDArray[np.int64] = np.empty(0, np.int64)
+    """Gallery rows of users whose probes are not anonymous to the adversary; those are left out."""
+
+    def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
+        """Learn from the gallery; the plain attacks have nothing to learn.
 
         Parameters
         ----------
-        vectors : (m, d)
-            Released vectors of the gallery events.
-        user_row : (m,)
-            Gallery row of the user behind each.
+        gallery
+            Vectors of known users, and what ``needs`` names.
         rng
             Source of all randomness of the attack.
         """
+
+    def templates(self, gallery: Gallery) -> NDArray[np.float32]:
+        """Return what probes are compared with, one row per gallery user: by default its vector."""
+        return gallery.centroids
+
+    def facts(self, probe: NDArray[np.float32], histories: Histories) -> dict[str, float]:
+        """Score what the adversary reads about the histories behind probes ``(n, d)``, by name.
+
+        Only asked of an attack that needs ``histories``.
+        """
+        return {}
 
     def embed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map vectors ``(n, d)`` to the space where ``metric`` is computed, ``(n, d')``."""

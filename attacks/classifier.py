@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.base import Attack
+from attacks.gallery import Gallery
 from attacks.lda import discriminant
 from attacks.ranks.exact import Ranks, exact_ranks
 from attacks.ranks.means import user_means
@@ -37,15 +38,13 @@ class Classifier(Attack):
     About Identity, IEEE International Conference on Computer Vision, 2007.
     """
 
-    def fit(
-        self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
-    ) -> None:
+    def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
         """Fit the axes, and one weight vector per user; ``rng`` is unused.
 
         Parameters
         ----------
-        vectors : (m, d)
-        user_row : (m,)
+        gallery
+            Vectors of known users.
         rng
 
         Raises
@@ -53,6 +52,7 @@ class Classifier(Attack):
         ValueError
             If there are fewer than 2 gallery users, or none has 2 vectors.
         """
+        vectors, user_row = gallery.vectors, gallery.user_row
         self.center, self.transform, between = discriminant(vectors, user_row)
         count = np.bincount(user_row)[:, None]
         mean = (user_means(vectors, user_row) - self.center) @ self.transform

@@ -10,7 +10,8 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import Ridge, RidgeClassifierCV, RidgeCV
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from attacks.base import Attack, Metric
+from attacks.base import Attack, Metric, Need
+from attacks.gallery import Gallery, Histories
 from attacks.ranks.exact import Ranks, exact_ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.neighbors import neighbors
@@ -56,34 +57,29 @@ class Inversion(Attack):
     """
 
     metric: ClassVar[Metric] = "euclidean"
+    needs: ClassVar[frozenset[Need]] = frozenset({"histories"})
 
-    def learn(
-        self,
-        vectors: NDArray[np.float32],
-        aggregates: NDArray[np.floating[Any]],
-        favorite: NDArray[Any],
-        user_row: NDArray[np.int64],
-        rng: np.random.Generator,
-    ) -> None:
+    def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
         """Learn to read histories from the gallery's events.
 
         Parameters
         ----------
-        vectors : (m, d)
-        aggregates : (m, a)
-            Of the history behind each event, in any units.
-        favorite : (m,)
-            Most frequent category of that history.
-        user_row : (m,)
-            Gallery row of the user behind each.
+        gallery
+            Vectors of known users and the histories behind them.
         rng
             Deals the users to folds.
 
         Raises
         ------
         ValueError
-            If there are fewer than 2 gallery users, or arrays do not fit each other.
+            If there are fewer than 2 gallery users, no histories, or arrays do not fit each other.
         """
+        if gallery.histories is None:
+            raise ValueError(
+                "inversion: needs the histories behind the gallery's vectors, got none"
+            )
+        vectors, user_row = gallery.vectors, gallery.user_row
+        aggregates, favorite = gallery.histories.aggregates, gallery.histories.favorite
         users = user_means(vectors, user_row)
         if len(users) < 2:
             raise ValueError(f"inversion: the gallery must hold 2 users or more, got {len(users)}")
@@ -118,20 +114,19 @@ class Inversion(Attack):
         variance, axes = np.linalg.eigh(ledoit_wolf(errors, assume_centered=True)[0])
         self.whiten = axes / np.sqrt(variance.clip(min=FLOOR))
 
-    def facts(
-        self,
-        probe: NDArray[np.float32],
-        aggregates: NDArray[np.floating[Any]],
-        favorite: NDArray[Any],
-    ) -> dict[str, float]:
+    def templates(self, gallery: Gallery) -> NDArray[np.float32]:
+        """Return the mean aggregates of each user: ``(g, a)``."""
+        assert gallery.histories is not None
+        return user_means(gallery.histories.aggregates, gallery.user_row).astype(np.float32)
+
+    def facts(self, probe: NDArray[np.float32], histories: Histories) -> dict[str, float]:
         """Compare what is read from probes with the truth.
 
         Parameters
         ----------
         probe : (n, d)
-        aggregates : (n, a)
-            Of the history behind each probe.
-        favorite : (n,)
+        histories
+            Those behind the probes.
 
         Returns
         -------
@@ -141,7 +136,7 @@ class Inversion(Attack):
             ``best_aggregate``, the largest and its column; ``favorite_accuracy``, and
             ``majority_accuracy`` of naming the gallery's most common favorite, in [0, 1].
         """
-        inputs, truth = self._inputs(probe), self._standardized(aggregates)
+        inputs, truth = self._inputs(probe), self._standardized(histories.aggregates)
         error = ((truth - self._predicted(inputs)) ** 2).sum(axis=0)
         naive = (truth**2).sum(axis=0)
         varies = naive > 0
@@ -151,8 +146,10 @@ class Inversion(Attack):
             "mean_r2": float(r2.mean(where=varies)) if varies.any() else 0.0,
             "best_r2": float(r2[best]),
             "best_aggregate": float(best),
-            "favorite_accuracy": float(np.mean(self.classifier.predict(inputs) == favorite)),
-            "majority_accuracy": float(np.mean(self.majority == favorite)),
+            "favorite_accuracy": float(
+                np.mean(self.classifier.predict(inputs) == histories.favorite)
+            ),
+            "majority_accuracy": float(np.mean(self.majority == histories.favorite)),
         }
 
     def embed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -183,7 +180,7 @@ class Inversion(Attack):
         Raises
         ------
         ValueError
-            If ``learn`` was not called before.
+            If ``fit`` was not called before.
         """
         return exact_ranks(
             self.embed(probe), self._histories(gallery), true_row, metric=self.metric
@@ -196,7 +193,7 @@ class Inversion(Attack):
 
     def _inputs(self, vectors: NDArray[np.float32]) -> Any:
         if not hasattr(self, "vector_moments"):
-            raise ValueError("inversion: nothing is learned yet; call learn first")
+            raise ValueError("inversion: nothing is learned yet; call fit first")
         mean, scale = self.vector_moments
         return (vectors - mean) / scale
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from attacks.base import Attack, Metric
+from attacks.gallery import Gallery
 from attacks.ranks.means import user_means
 
 FLOOR = 1e-6
@@ -113,15 +114,13 @@ class Lda(Attack):
             raise ValueError(f"lda: dimensions must be at least 1, got {dimensions}")
         self.dimensions = dimensions
 
-    def fit(
-        self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
-    ) -> None:
+    def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
         """Fit the axes; ``rng`` is unused.
 
         Parameters
         ----------
-        vectors : (m, d)
-        user_row : (m,)
+        gallery
+            Vectors of known users.
         rng
 
         Raises
@@ -129,6 +128,7 @@ class Lda(Attack):
         ValueError
             If there are fewer than 2 gallery users, or none has 2 vectors.
         """
+        vectors, user_row = gallery.vectors, gallery.user_row
         self.center, transform, _ = discriminant(vectors, user_row)
         self.transform = transform[:, : self.dimensions]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from attacks.base import Attack, Metric
+from attacks.gallery import Gallery
 from attacks.ranks.means import user_means
 
 LEARNING_RATE = 0.01
@@ -68,15 +69,13 @@ class LearnedMetric(Attack):
         self.users_per_step = users_per_step
         self.temperature = temperature
 
-    def fit(
-        self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
-    ) -> None:
+    def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
         """Learn the map from users with at least 2 events.
 
         Parameters
         ----------
-        vectors : (m, d)
-        user_row : (m,)
+        gallery
+            Vectors of known users.
         rng
 
         Raises
@@ -84,6 +83,7 @@ class LearnedMetric(Attack):
         ValueError
             If fewer than 2 gallery users have 2 vectors.
         """
+        vectors, user_row = gallery.vectors, gallery.user_row
         means = user_means(vectors, user_row)
         counts = np.bincount(user_row)
         # In the order of their vectors, so that the numbering of users does not matter.

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import svd
 
-from attacks.base import Attack, Metric
+from attacks.base import Attack, Metric, Need
+from attacks.gallery import Gallery
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 
@@ -49,40 +50,34 @@ class Linked(Attack):
     """
 
     metric: ClassVar[Metric] = "cosine"
-    other_training: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"other_space"})
 
     def __init__(self, *, num_known: int = 50) -> None:
         if num_known < 2:
             raise ValueError(f"linked: num_known must be at least 2, got {num_known}")
         self.num_known = num_known
-        self.known_row = np.empty(0, np.int64)
 
-    def align(
-        self,
-        here: NDArray[np.float32],
-        there: NDArray[np.float32],
-        user_row: NDArray[np.int64],
-        rng: np.random.Generator,
-    ) -> None:
+    def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
         """Draw the people known in both systems and align the spaces on them.
 
         Parameters
         ----------
-        here : (m, d)
-            Gallery events in the gallery's space.
-        there : (m, d2)
-            Events of the same users in the probes' space; only the known users' are read.
-        user_row : (m,)
-            Gallery row of the user behind each.
+        gallery
+            Events in the gallery's space, and, as ``there``, in the probes' space, where only the
+            known users' are read.
         rng
             Draws the known users.
 
         Raises
         ------
         ValueError
-            If the gallery holds no more than ``num_known`` users.
+            If the gallery holds no more than ``num_known`` users, or nothing of the other space.
         """
-        here_means, there_means = user_means(here, user_row), user_means(there, user_row)
+        if gallery.there is None:
+            raise ValueError("linked: needs the gallery's events in the probes' space, got none")
+        here_means, there_means = (
+            user_means(vectors, gallery.user_row) for vectors in (gallery.vectors, gallery.there)
+        )
         if len(here_means) <= self.num_known:
             raise ValueError(
                 f"linked: num_known must be below the number of gallery users, "
@@ -98,7 +93,7 @@ class Linked(Attack):
             full_matrices=False,
         )
         # As numpy.linalg.matrix_rank counts: the rest is rounding error, and its axes arbitrary.
-        least = strength[0] * max(there.shape[1], here.shape[1]) * np.finfo(float).eps
+        least = strength[0] * max(there_means.shape[1], here_means.shape[1]) * np.finfo(float).eps
         rank = max(1, np.count_nonzero(strength > least))
         self.there_axes, self.here_axes = there_axes[:, :rank], here_axes[:rank].T
 
@@ -132,7 +127,7 @@ class Linked(Attack):
         Raises
         ------
         ValueError
-            If ``align`` was not called before.
+            If ``fit`` was not called before.
         """
         return super().ranks(self._carry(probe), gallery, true_row)
 
@@ -143,7 +138,7 @@ class Linked(Attack):
     def _carry(self, probe: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring probes to the gallery's space, where their part on the shared axes lies."""
         if not self.known_row.size:
-            raise ValueError("linked: the two spaces are not aligned; call align first")
+            raise ValueError("linked: the two spaces are not aligned; call fit first")
         axes = (probe - self.there_center) @ self.there_axes
         carried: NDArray[np.float32] = (axes @ self.here_axes.T + self.here_center).astype(
             np.float32

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.preprocessing import normalize
 
 from attacks.base import Attack, Metric
+from attacks.gallery import Gallery
 from attacks.ranks.counting import TIE
 from attacks.ranks.exact import Ranks, exact_ranks
 
@@ -44,10 +45,8 @@ class Matching(Attack):
     metric: ClassVar[Metric] = "cosine"
     together: ClassVar[bool] = True
 
-    def fit(
-        self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
-    ) -> None:
-        """Keep a seed for ties; there is nothing to learn from ``vectors``, ``user_row``."""
+    def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
+        """Keep a seed for ties; there is nothing to learn from the gallery."""
         self.tie_seed = int(rng.integers(2**63))
 
     def pool(self, user_row: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from attacks.base import Attack, Metric
+from attacks.gallery import Gallery
 from attacks.ranks.means import user_means
 
 
@@ -32,15 +33,13 @@ class Whitened(Attack):
 
     metric: ClassVar[Metric] = "euclidean"
 
-    def fit(
-        self, vectors: NDArray[np.float32], user_row: NDArray[np.int64], rng: np.random.Generator
-    ) -> None:
+    def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
         """Estimate the covariance of the users' means; ``rng`` is unused.
 
         Parameters
         ----------
-        vectors : (m, d)
-        user_row : (m,)
+        gallery
+            Vectors of known users.
         rng
 
         Raises
@@ -48,6 +47,7 @@ class Whitened(Attack):
         ValueError
             If there are fewer than 2 gallery users.
         """
+        vectors, user_row = gallery.vectors, gallery.user_row
         means = user_means(vectors, user_row)
         if len(means) < 2:
             raise ValueError(f"whitened: the gallery must hold 2 users or more, got {len(means)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attacks.base import Attack
+from attacks.gallery import Gallery
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 
@@ -19,6 +20,10 @@ class World:
     user_row: np.ndarray
     probe: np.ndarray
     true_row: np.ndarray
+
+    @property
+    def held(self) -> Gallery:
+        return Gallery(self.vectors, self.user_row)
 
     @property
     def gallery(self) -> np.ndarray:
@@ -55,7 +60,7 @@ def nuisance(dim=16, strength=10.0, seed=0) -> np.ndarray:
 
 def attacked(attack: Attack, world: World, *, seed=0) -> Ranks:
     """Ranks after the attacker's fit and pooling, as the suite runs it."""
-    attack.fit(world.vectors, world.user_row, np.random.default_rng(seed))
+    attack.fit(world.held, np.random.default_rng(seed))
     group = attack.pool(world.true_row)
     kept = group >= 0
     probe = user_means(world.probe[kept], group[kept]).astype(np.float32)

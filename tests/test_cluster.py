@@ -44,7 +44,7 @@ from attacks.base import Attack
 class Held(Attack):
     """Waits in the middle of the attack where the environment names a folder."""
 
-    def fit(self, vectors, user_row, rng):
+    def fit(self, gallery, rng):
         if "HOLD" in os.environ:
             Path(os.environ["HOLD"], "reached").touch()
             time.sleep(3600)

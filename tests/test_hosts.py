@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 class Held(Attack):
     """Says where it runs and stays there, as long as there is a file ``hold`` beside this one."""
 
-    def fit(self, vectors, user_row, rng):
+    def fit(self, gallery, rng):
         if (HERE / "hold").exists():
             (HERE / "reached").mkdir(exist_ok=True)
             (HERE / "reached" / f"{socket.gethostname()}-{os.getpid()}").touch()
@@ -44,7 +44,7 @@ class Held(Attack):
 class Hungry(Attack):
     """Takes 6 GiB, as long as there is a file ``hungry`` beside this one."""
 
-    def fit(self, vectors, user_row, rng):
+    def fit(self, gallery, rng):
         kept = []
         while (HERE / "hungry").exists() and len(kept) < 48:
             kept.append(np.ones(2**24))

@@ -29,7 +29,7 @@ SLOW = Path(__file__).with_name("slow")
 class Slow(Cosine):
     """Takes 10 s, as long as there is a file ``slow`` beside this one: time to be hit in."""
 
-    def fit(self, vectors, user_row, rng):
+    def fit(self, gallery, rng):
         if SLOW.exists():
             time.sleep(10)  # a kill must find it at work; nothing is waited for
 '''

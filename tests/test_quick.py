@@ -173,14 +173,14 @@ from attacks.base import Attack
 class Raises(Attack):
     """Cannot do its work."""
 
-    def fit(self, vectors, user_row, rng):
+    def fit(self, gallery, rng):
         raise ValueError("faulty.py: found [users], allowed: none")
 
 
 class Dies(Attack):
     """Takes its process along."""
 
-    def fit(self, vectors, user_row, rng):
+    def fit(self, gallery, rng):
         os._exit(1)
 '''
 

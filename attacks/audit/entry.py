@@ -23,6 +23,7 @@ from attacks.audit.split import Split, first_appearance, split
 from attacks.base import Attack
 from attacks.cosine import Cosine
 from attacks.euclidean import Euclidean
+from attacks.gallery import Gallery
 from attacks.measures.comparisons import holm, paired_difference
 from attacks.measures.forecast import curve, forecast
 from attacks.measures.intervals import rate_intervals
@@ -104,11 +105,12 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     known, user_row = np.unique(user[cut.gallery], return_inverse=True)
     given = rounded(vector, cut.gallery, user_row)
     vectors = given.vector
-    gallery = user_means(vectors[cut.gallery], user_row).astype(np.float32)
+    held = Gallery(vectors[cut.gallery], user_row)
+    gallery = held.centroids
 
     results, top1 = [], {}
     for name, attack in (attacks or {"cosine": Cosine(), "euclidean": Euclidean()}).items():
-        attack.fit(vectors[cut.gallery], user_row, np.random.default_rng(seed))
+        attack.fit(held, np.random.default_rng(seed))
         probe, behind = _pooled(attack, vectors[cut.probe], user[cut.probe])
         true_row = np.searchsorted(known, behind)
         ranks = attack.ranks(probe, gallery, true_row)

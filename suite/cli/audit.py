@@ -25,8 +25,12 @@ from attacks.measures.risk import decile
 from suite import registry
 from suite.parts import Part
 
-NEEDS = {"linked": "vectors of a second training", "inversion": "the histories behind the vectors"}
-"""What some attacks hold besides vectors; these cannot audit bare ones."""
+NEEDS = {
+    "other_space": "vectors of a second training",
+    "histories": "the histories behind the vectors",
+    "background": "vectors of other users in two windows",
+}
+"""What an attack that holds more than vectors needs; such a one cannot audit bare vectors."""
 
 COLUMNS = ("top1", "top5", "top10", "top20", "mrr", "median_rank", "bits", "lift")
 
@@ -199,8 +203,9 @@ def show(found: Audit, title: str) -> None:
 
 def _attack(text: str) -> Attack:
     part = Part.model_validate(yaml.safe_load(text))
-    if part.name in NEEDS:
-        raise ValueError(f"--attack {part.name}: does not apply, it needs {NEEDS[part.name]}")
+    if needs := registry.part("attacks", part.name).needs:
+        needed = ", ".join(NEEDS[name] for name in sorted(needs))
+        raise ValueError(f"--attack {part.name}: does not apply, it needs {needed}")
     attack: Attack = registry.create("attacks", part.name, part.parameters)
     return attack
 

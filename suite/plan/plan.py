@@ -204,7 +204,7 @@ def _attack(cell: Cell, suite: Suite, features: Step) -> Step:
         released = tuple(_represent(cell, suite, half, features) for half in halves)
     else:
         released = (_represent(cell, suite, features, features),)
-    if registry.part("attacks", cell.attack.name).other_training:
+    if "other_space" in registry.part("attacks", cell.attack.name).needs:
         other = cell._replace(seed=cell.seed + 1)
         released = (released[0], _represent(other, suite, features, features))
     return Step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Attack
 from attacks.defenses.base import Defense
-from attacks.inversion import Inversion
-from attacks.linked import Linked
+from attacks.gallery import Gallery, Histories
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
@@ -82,16 +82,17 @@ def attack(
     known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
     means = user_means(vectors, user_row)
     center = offset(means)
-    gallery, (vectors, num_rounded) = to_float32(means, center), _rounded(vectors, center)
-    there = vectors
-    if attacker.other_training:
+    vectors, num_rounded = _rounded(vectors, center)
+    held = Gallery(vectors, user_row, means=to_float32(means, center))
+    if "other_space" in attacker.needs:
         there = defender.apply(probed.vector[known_events["probe_row"].to_numpy()], defense_rng)
         center = offset(user_means(there, user_row))
-        there = to_float32(there, center)
-    gallery = _learn(
-        attacker, gallery, vectors, there, features, known_events, user_row, attack_rng
-    )
-    del vectors, there  # not held beside the probes, as each is as large as a third of all vectors
+        held = replace(held, there=to_float32(there, center))
+    if "histories" in attacker.needs:
+        held = replace(held, histories=_histories(features, known_events))
+    attacker.fit(held, attack_rng)
+    gallery = attacker.templates(held)
+    del vectors, held  # not held beside the probes, as it is as large as a third of all vectors
     probe = defender.apply(probed.vector[unknown_events["probe_row"].to_numpy()], defense_rng)
     probe, num_rounded_probes = _rounded(probe, center)
 
@@ -101,8 +102,8 @@ def attack(
     true_row, unknown_events = true_row[first], unknown_events[first]
 
     facts: dict[str, float] = {}
-    if isinstance(attacker, Inversion):
-        facts = attacker.facts(probe, *_histories(features, unknown_events))
+    if "histories" in attacker.needs:
+        facts = attacker.facts(probe, _histories(features, unknown_events))
     if attacker.together:
         num_shards = 1
     elif num_shards is None:
@@ -163,32 +164,6 @@ def _located(
     return located
 
 
-def _learn(
-    attacker: Attack,
-    gallery: NDArray[np.float32],
-    vectors: NDArray[np.float32],
-    there: NDArray[np.float32],
-    features: Features,
-    events: pl.DataFrame,
-    user_row: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    """Let the adversary learn from the gallery's events; return one gallery row per user.
-
-    ``gallery`` are the users' mean vectors, which most attacks compare probes with; ``there`` are
-    the same events in the probes' space, which ``linked`` knows of a few users; what the features
-    say of the histories behind the events is what ``inversion`` learns to read.
-    """
-    attacker.fit(vectors, user_row, rng)
-    if isinstance(attacker, Linked):
-        attacker.align(vectors, there, user_row, rng)
-    elif isinstance(attacker, Inversion):
-        aggregates, favorite = _histories(features, events)
-        attacker.learn(vectors, aggregates, favorite, user_row, rng)
-        gallery = user_means(aggregates, user_row).astype(np.float32)
-    return gallery
-
-
 def _pool(
     attacker: Attack,
     probe: NDArray[np.float32],
@@ -204,8 +179,7 @@ def _pool(
         Row of the first probe of each group.
     """
     group = attacker.pool(np.unique(user, return_inverse=True)[1])
-    if isinstance(attacker, Linked):
-        group = np.where(np.isin(true_row, attacker.known_row), -1, group)
+    group = np.where(np.isin(true_row, attacker.known_row), -1, group)
     kept = np.flatnonzero(group >= 0)
     if not kept.size:
         raise ValueError(f"{type(attacker).__name__.lower()}: none of {len(group)} probes is left")
@@ -215,20 +189,10 @@ def _pool(
     return user_means(probe[kept], group).astype(np.float32), kept[first]
 
 
-def _histories(
-    features: Features, events: pl.DataFrame
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Look up what an inversion is after: of the history behind each of n events.
-
-    Returns
-    -------
-    aggregates : (n, 27)
-        Standardized.
-    favorite : (n,)
-        Most frequent category in that history.
-    """
+def _histories(features: Features, events: pl.DataFrame) -> Histories:
+    """Look up what the history behind each event says, its aggregates standardized."""
     chosen = features.events["row"].to_numpy()[events["event_row"].to_numpy()]
-    return features.aggregates[chosen], features.favorite[chosen]
+    return Histories(features.aggregates[chosen], features.favorite[chosen])
 
 
 def _rows_of(user: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from attacks.classifier import Classifier
+from attacks.gallery import Gallery
 from attacks.lda import Lda, discriminant
 from tests.planted import (
     attacked,
@@ -30,7 +31,7 @@ def unequal(seed=0, num_users=300, scale=1.0):
 def test_scores_are_log_likelihood_ratios_of_this_user_to_a_stranger():
     planted = unequal(num_users=40)
     attack = Classifier()
-    attack.fit(planted.vectors, planted.user_row, np.random.default_rng())
+    attack.fit(planted.held, np.random.default_rng())
     center, transform, between = discriminant(planted.vectors, planted.user_row)
     probe = (planted.probe[:50] - center) @ transform
 
@@ -88,4 +89,6 @@ def test_from_chance_to_certainty():
 
 def test_a_gallery_of_single_vectors_is_refused():
     with pytest.raises(ValueError, match="2 vectors of one of them"):
-        Classifier().fit(np.eye(3, dtype=np.float32), np.arange(3), np.random.default_rng())
+        Classifier().fit(
+            Gallery(np.eye(3, dtype=np.float32), np.arange(3)), np.random.default_rng()
+        )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from attacks.gallery import Gallery, Histories
 from attacks.inversion import Inversion
 from attacks.ranks.means import user_means
 from tests.planted import top1
@@ -32,13 +33,8 @@ def readable(scatter, *, seed=0, num_aggregates=6, constant=False):
 
 def learned(vectors, aggregates, favorite, user_row, seed=0):
     attack = Inversion()
-    attack.learn(
-        vectors,
-        aggregates[user_row],
-        favorite[user_row],
-        user_row,
-        np.random.default_rng(seed),
-    )
+    histories = Histories(aggregates[user_row], favorite[user_row])
+    attack.fit(Gallery(vectors, user_row, histories=histories), np.random.default_rng(seed))
     return attack
 
 
@@ -47,7 +43,9 @@ def outcome(scatter, **world):
     attack = learned(vectors, aggregates, favorite, user_row)
     gallery = user_means(aggregates[user_row], user_row).astype(np.float32)
     ranks = attack.ranks(probe, gallery, true_row)
-    return attack.facts(probe, aggregates[true_row], favorite[true_row]), top1(ranks) * USERS
+    return attack.facts(probe, Histories(aggregates[true_row], favorite[true_row])), top1(
+        ranks
+    ) * USERS
 
 
 def test_histories_are_read_and_named_when_vectors_spell_them_out():
@@ -70,7 +68,7 @@ def test_noise_says_nothing_about_histories():
 def test_figures_equal_those_of_least_squares_where_no_penalty_is_needed():
     vectors, aggregates, favorite, user_row, probe, true_row = readable(1.0)
     facts = learned(vectors, aggregates, favorite, user_row).facts(
-        probe, aggregates[true_row], favorite[true_row]
+        probe, Histories(aggregates[true_row], favorite[true_row])
     )
 
     predicted = LinearRegression().fit(vectors, aggregates[user_row]).predict(probe)
@@ -89,7 +87,7 @@ def test_an_aggregate_that_never_varies_counts_neither_way():
     with_constant, lift = outcome(1.0, constant=True)
     vectors, aggregates, favorite, user_row, probe, true_row = readable(1.0)
     rest = learned(vectors, aggregates[:, :-1], favorite, user_row)
-    without = rest.facts(probe, aggregates[true_row, :-1], favorite[true_row])
+    without = rest.facts(probe, Histories(aggregates[true_row, :-1], favorite[true_row]))
 
     assert with_constant["mean_r2"] == pytest.approx(without["mean_r2"], abs=1e-3)
     assert with_constant["best_aggregate"] < 5
@@ -155,7 +153,7 @@ def test_one_category_for_everybody_is_named_for_everybody():
     vectors, aggregates, _, user_row, probe, true_row = readable(1.0)
     only = np.zeros(USERS, np.int64)
     facts = learned(vectors, aggregates, only, user_row).facts(
-        probe, aggregates[true_row], only[true_row]
+        probe, Histories(aggregates[true_row], only[true_row])
     )
 
     assert facts["favorite_accuracy"] == facts["majority_accuracy"] == 1
@@ -164,12 +162,19 @@ def test_one_category_for_everybody_is_named_for_everybody():
 def test_inputs_that_cannot_be_used_are_refused():
     vectors, aggregates, favorite, user_row, probe, true_row = readable(1.0)
     events, rng = aggregates[user_row], np.random.default_rng()
-    with pytest.raises(ValueError, match="call learn first"):
+    one, fitting = np.zeros_like(user_row), favorite[user_row]
+
+    def fit(owner, histories):
+        Inversion().fit(Gallery(vectors, owner, histories=histories), rng)
+
+    with pytest.raises(ValueError, match="call fit first"):
         Inversion().ranks(probe, aggregates.astype(np.float32), true_row)
+    with pytest.raises(ValueError, match="needs the histories behind the gallery's vectors"):
+        fit(user_row, None)
     with pytest.raises(ValueError, match="must be of 1500 events"):
-        Inversion().learn(vectors, events, favorite, user_row, rng)
+        fit(user_row, Histories(events, favorite))
     with pytest.raises(ValueError, match="2 users or more, got 1"):
-        Inversion().learn(vectors, events, favorite[user_row], np.zeros_like(user_row), rng)
+        fit(one, Histories(events, fitting))
     events[3, 1] = np.nan
     with pytest.raises(ValueError, match="aggregates must be finite"):
-        Inversion().learn(vectors, events, favorite[user_row], user_row, rng)
+        fit(user_row, Histories(events, fitting))

@@ -7,6 +7,7 @@ from scipy.spatial.distance import cdist
 from sklearn.covariance import ledoit_wolf
 
 from attacks.cosine import Cosine
+from attacks.gallery import Gallery
 from attacks.lda import Lda, discriminant
 from attacks.whitened import Whitened
 from tests.planted import (
@@ -100,4 +101,4 @@ def test_parameters_and_galleries_that_cannot_be_used_are_refused():
         Lda(dimensions=0)
     for user_row in (np.zeros(3, np.int64), np.arange(3)):
         with pytest.raises(ValueError, match="within-user scatter needs 2 gallery users"):
-            Lda().fit(np.eye(3, dtype=np.float32), user_row, np.random.default_rng())
+            Lda().fit(Gallery(np.eye(3, dtype=np.float32), user_row), np.random.default_rng())

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from attacks.cosine import Cosine
+from attacks.gallery import Gallery
 from attacks.learned_metric import LearnedMetric
 from attacks.whitened import Whitened
 from tests.planted import (
@@ -22,7 +23,7 @@ from tests.planted import (
 
 def learned(planted, seed=0, **parameters):
     attack = LearnedMetric(**{"steps": 60, **parameters})
-    attack.fit(planted.vectors, planted.user_row, np.random.default_rng(seed))
+    attack.fit(planted.held, np.random.default_rng(seed))
     return attack.transform
 
 
@@ -99,5 +100,5 @@ def test_parameters_and_galleries_that_cannot_be_used_are_refused():
             LearnedMetric(**{name: value})
     with pytest.raises(ValueError, match="2 vectors or more, got 1"):
         LearnedMetric().fit(
-            np.eye(3, dtype=np.float32), np.array([0, 0, 1]), np.random.default_rng()
+            Gallery(np.eye(3, dtype=np.float32), np.array([0, 0, 1])), np.random.default_rng()
         )

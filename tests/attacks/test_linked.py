@@ -5,6 +5,7 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 
 from attacks.cosine import Cosine
+from attacks.gallery import Gallery
 from attacks.linked import Linked
 from attacks.ranks.exact import exact_ranks
 from attacks.ranks.means import user_means
@@ -21,7 +22,8 @@ def elsewhere(vectors, dim=16, seed=0):
 def linked(here, there_vectors, there_probe, *, num_known=50, seed=0):
     """Top-1 among the probes of users who are not known, and the attacker."""
     attack = Linked(num_known=num_known)
-    attack.align(here.vectors, there_vectors, here.user_row, np.random.default_rng(seed))
+    gallery = Gallery(here.vectors, here.user_row, there=there_vectors)
+    attack.fit(gallery, np.random.default_rng(seed))
     unknown = ~np.isin(here.true_row, attack.known_row)
     found = attack.ranks(there_probe[unknown], here.gallery, here.true_row[unknown])
     return top1(found), attack
@@ -127,5 +129,5 @@ def test_parameters_and_calls_that_cannot_be_used_are_refused():
         Linked(num_known=1)
     with pytest.raises(ValueError, match="below the number of gallery users, 50, got 50"):
         linked(here, here.vectors, here.probe)
-    with pytest.raises(ValueError, match="call align first"):
+    with pytest.raises(ValueError, match="call fit first"):
         Linked().ranks(here.probe, here.gallery, here.true_row)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from attacks.cosine import Cosine
+from attacks.gallery import Gallery
 from attacks.matching import Matching
 from tests.planted import attacked, constant, identifiers, lift, noise, positions, top1, world
 
 
 def ranks(probe, gallery, true_row, seed=0):
     attack = Matching()
-    attack.fit(gallery, np.arange(len(gallery)), np.random.default_rng(seed))
+    attack.fit(Gallery(gallery, np.arange(len(gallery))), np.random.default_rng(seed))
     return attack.ranks(probe, gallery, true_row)
 
 

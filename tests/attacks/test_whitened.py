@@ -7,6 +7,7 @@ from sklearn.covariance import LedoitWolf
 
 from attacks.cosine import Cosine
 from attacks.euclidean import Euclidean
+from attacks.gallery import Gallery
 from attacks.whitened import Whitened
 from tests.planted import (
     attacked,
@@ -74,4 +75,6 @@ def test_from_chance_to_certainty():
 
 def test_a_single_gallery_user_is_refused():
     with pytest.raises(ValueError, match="2 users or more, got 1"):
-        Whitened().fit(np.ones((3, 2), np.float32), np.zeros(3, np.int64), np.random.default_rng())
+        Whitened().fit(
+            Gallery(np.ones((3, 2), np.float32), np.zeros(3, np.int64)), np.random.default_rng()
+        )

@@ -18,7 +18,7 @@ from attacks.base import Attack
 class Killed(Attack):
     """Ends its process at the first starts, as often as its file says."""
 
-    def fit(self, vectors, user_row, rng):
+    def fit(self, gallery, rng):
         left = Path(__file__).with_name("left")
         if number := int(left.read_text()):
             left.write_text(str(number - 1))
