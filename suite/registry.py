@@ -15,9 +15,12 @@ import sys
 from collections.abc import Iterable
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from suite.allowed import allowed
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,29 +43,58 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say one of pydantic's complaints in one line: where, found, allowed."""
+    """Say one of pydantic's complaints in one line of ours: where, found, allowed."""
     # A misspelt key is also a missing one; what was written tells more than what was not.
     found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     first = found[0]
-    where = ".".join(str(step) for step in first["loc"])
+    loc, inner = _known(model, first["loc"])
+    where = ".".join(map(str, loc))
     if first["type"] == "extra_forbidden":
-        *path, key = first["loc"]
-        return f"unknown key {where!r}; {nearest(str(key), _keys(model, path))}"
+        return f"unknown key {where!r}; {nearest(str(loc[-1]), getattr(inner, 'model_fields', ()))}"
     if first["type"] == "missing":
         return f"{where}: missing"
-    return (
-        f"{where}: found {first['input']!r}, allowed: {first['msg'].removeprefix('Value error, ')}"
-    )
+    # A union complains once for each of its members.
+    there = [e for e in found if e["loc"][: len(loc)] == loc]
+    options = " or ".join(dict.fromkeys(allowed(e) for e in there))
+    return f"{where}: found {first['input']!r:.200}, allowed: {options}"
 
 
-def _keys(model: Any, path: list[int | str]) -> Iterable[str]:
-    """Keys that are known at a place inside a model; steps into lists are numbers."""
-    for step in path:
-        if isinstance(step, str):
-            annotation = model.model_fields[step].annotation
-            model = next(iter(get_args(annotation)), annotation)
-    known: Iterable[str] = model.model_fields
-    return known
+def _known(model: Any, loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], Any]:
+    """Follow an error's place into a model, as far as it is one in the input.
+
+    Returns
+    -------
+    loc
+        Steps up to where a union begins, whose members are steps too.
+    annotation
+        Type around the last step.
+    """
+    annotation, around = model, model
+    for number, step in enumerate(loc):
+        annotation = _plain(annotation)
+        if get_origin(annotation) in (Union, UnionType):
+            return loc[:number], around
+        around, annotation = annotation, _inside(annotation, step)
+    return loc, around
+
+
+def _plain(annotation: Any) -> Any:
+    """Unwrap what is no step: metadata, and the one other member of an optional type."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        others = [member for member in get_args(annotation) if member is not type(None)]
+        return _plain(others[0]) if len(others) == 1 else annotation
+    return annotation
+
+
+def _inside(annotation: Any, step: int | str) -> Any:
+    """Type of a field, of a list's elements or of a dictionary's values; else Any."""
+    fields = getattr(annotation, "model_fields", {})
+    if step in fields:
+        return fields[step].annotation
+    members = get_args(annotation) or (Any,)
+    return members[-1] if isinstance(step, str) else members[0]
 
 
 def names(kind: str) -> list[str]:
