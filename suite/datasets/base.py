@@ -67,6 +67,9 @@ ITEMS = pl.Schema(
 List(Int32), the ids of the item's text in the vocabulary that the dataset's ``tokenizer`` names,
 from the opening to the closing token."""
 
+UNKNOWN_ITEM = "item without a row in the items table, nothing known of it"
+"""Reason by which events of such items are counted among the filled ones."""
+
 Group = Literal["content", "reader", "creator", "reader_creator"]
 """Whom a wide feature is about: the item, its reader, its creator, or reader and creator."""
 

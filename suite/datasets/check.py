@@ -7,12 +7,14 @@ from typing import get_args
 
 import polars as pl
 
-from suite.datasets.base import EVENTS, HISTORIES, ITEMS, UTC, WINDOWS, Group, Tables
+from suite.datasets.base import EVENTS, HISTORIES, ITEMS, UNKNOWN_ITEM, UTC, WINDOWS, Group, Tables
 from suite.datasets.negatives import observed
 from suite.datasets.windows import start_of
 
 MIN_EVENTS = 4
 """Labelled events that a user needs in train and in test to take part in the protocols."""
+
+_NO_HISTORY = "their users have no earlier event in the span of that window's history"
 
 _NULLABLE = {"session_id", "device"}
 _LISTS = ("time", "item_id", "channel_1", "channel_2")
@@ -52,16 +54,18 @@ def check(tables: Tables) -> Tables:
 
     histories = tables.histories.filter(pl.col("time").list.len() > 0)
     with_history = histories.select("user_id", "window").collect(engine="streaming")
-    num_rows = events.height
+    without = events.join(with_history, on=["user_id", "window"], how="anti")
     events = events.join(with_history, on=["user_id", "window"], how="semi")
-    num_without = num_rows - events.height
+    num_without = observed(without).height
     events = events.sort(pl.col("window").cast(pl.Enum(WINDOWS)), "user_id", "time", "event_id")
-    _check_labels(events)
+    _check_labels(events, without)
     if not linkable_users(events):
+        also = f"; {num_without} events were dropped: {_NO_HISTORY}" if num_without else ""
         raise ValueError(
             f"events.user_id: no user has {MIN_EVENTS} events in train and in test, "
-            f"at least {MIN_EVENTS} in each are needed"
+            f"at least {MIN_EVENTS} in each are needed{also}"
         )
+    num_unknown = _without_item(events, tables.items)
 
     dropped = {"duplicate row": num_duplicates, "no history": num_without}
     return replace(
@@ -77,7 +81,14 @@ def check(tables: Tables) -> Tables:
             reason: tables.dropped.get(reason, 0) + dropped.get(reason, 0)
             for reason in (tables.dropped | dropped)
         },
+        filled=tables.filled | ({UNKNOWN_ITEM: num_unknown} if num_unknown else {}),
     )
+
+
+def _without_item(events: pl.DataFrame, items: pl.LazyFrame) -> int:
+    """Count the observed events whose item has no row in the items table."""
+    unknown = observed(events).lazy().join(items.select("item_id"), on="item_id", how="anti")
+    return int(unknown.select(pl.len()).collect(engine="streaming").item())
 
 
 def check_wide(tables: Tables) -> Tables:
@@ -274,9 +285,18 @@ def _check_lists(tables: Tables) -> None:
             )
 
 
-def _check_labels(events: pl.DataFrame) -> None:
+def _check_labels(events: pl.DataFrame, without: pl.DataFrame) -> None:
+    """Refuse a window with one class; ``without`` are the events dropped for want of a history."""
     for window in WINDOWS:
         engaged = events.filter(pl.col("window") == window)["engaged"]
+        if (
+            not len(engaged)
+            and (lost := observed(without).filter(pl.col("window") == window)).height
+        ):
+            raise ValueError(
+                f"events: window {window!r} is empty, all its {lost.height} events were dropped: "
+                f"{_NO_HISTORY} (history_days)"
+            )
         if engaged.n_unique() < 2:
             found = f"only {engaged[0]} in {len(engaged)} events" if len(engaged) else "no events"
             raise ValueError(

@@ -59,6 +59,36 @@ def canonical_ids(native: pl.Series) -> pl.Series:
     return rows.join(known, on="text", how="left", maintain_order="left")["id"].alias(native.name)
 
 
+def refuse_twice(native: pl.Series, path: str) -> None:
+    """Refuse a column in which an id occurs more than once, naming the id as the file has it.
+
+    Parameters
+    ----------
+    native
+        Ids of any type that has a text, for example those of a file of items.
+    path
+        File that they are from.
+
+    Raises
+    ------
+    ValueError
+        One line: the file and column, the first such id with its rows, how many more there are.
+    """
+    rows = pl.DataFrame({"id": canonical_ids(native)}).with_row_index("row").drop_nulls()
+    twice = rows.filter(pl.col("id").is_duplicated())
+    if twice.is_empty():
+        return
+    first = twice.filter(pl.col("id") == twice["id"][0])["row"]
+    name = _text(native)[int(first[0])]
+    listed = ", ".join(map(str, first.head(5)))
+    more = twice["id"].n_unique() - 1
+    also = f", and {more} more such ids" if more else ""
+    raise ValueError(
+        f"{path}: {native.name} {name!r} occurs {len(first)} times, in rows {listed} (from 0)"
+        f"{also}; ids must be unique"
+    )
+
+
 def _text(native: pl.Series) -> pl.Series:
     """Spell the ids; whole numbers that a missing value has turned into floats without a point."""
     spelled = native.cast(pl.String)

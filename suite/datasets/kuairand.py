@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from types import MappingProxyType
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from suite.datasets.base import DATA_HOME, ITEMS, Dataset, Tables
+from suite.datasets.base import DATA_HOME, ITEMS, UNKNOWN_ITEM, Dataset, Tables
 from suite.datasets.log import cut, window_starts
 
 LOG = ("user_id", "video_id", "time_ms", "long_view", "play_time_ms", "duration_ms")
@@ -95,13 +95,21 @@ class KuaiRand(Dataset):
             engaged=pl.col("long_view") == 1,
             **{label: pl.col(column) == 1 for label, column in labels.items()},
         )
-        return cut(log, self._items(native), bounds, self.history_days)
+        features = self._video_features()
+        tables = cut(log, self._items(native, features), bounds, self.history_days)
+        known = features.select(item_id="video_id").lazy()
+        unknown = tables.events.join(known, on="item_id", how="anti").select(pl.len()).collect()
+        if features.is_empty() or not unknown.item():
+            return tables
+        return replace(tables, filled={UNKNOWN_ITEM: unknown.item()})
 
-    def _items(self, log: pl.DataFrame) -> pl.LazyFrame:
-        items = log.select(pl.col("video_id").unique().sort())
-        features = pl.concat(
+    def _video_features(self) -> pl.DataFrame:
+        return pl.concat(
             [pl.DataFrame(schema=FEATURES), *(_read(path, FEATURES) for path in self._features())]
         ).unique("video_id", keep="first", maintain_order=True)
+
+    def _items(self, log: pl.DataFrame, features: pl.DataFrame) -> pl.LazyFrame:
+        items = log.select(pl.col("video_id").unique().sort())
         nothing = pl.lit(None)
         return (
             items.join(features, on="video_id", how="left", maintain_order="left")

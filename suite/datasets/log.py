@@ -74,17 +74,41 @@ def cut(
     Tables
         Event ids are row numbers of the log without its exact duplicates, sorted by time, user,
         item and then every other column, further labels last, whatever the order in the file.
+
+    Raises
+    ------
+    ValueError
+        One line, if ``history_days`` is less than 1 or leaves no history at all.
     """
     unique, dropped = numbered(log, history_days)
     earliest = bounds["train"] - timedelta(days=history_days)
     used = unique.filter(pl.col("time").is_between(earliest, bounds["end"], closed="left"))
     starts = {window: bounds[window] for window in WINDOWS}
+    _refuse_without_history(used, starts, history_days)
     return Tables(
         events=in_windows(used.lazy(), starts),
         histories=earlier_events(used.lazy(), starts, history_days),
         items=items,
         starts=starts,
         dropped=dropped | {"outside windows and histories": unique.height - used.height},
+    )
+
+
+def _refuse_without_history(
+    used: pl.DataFrame, starts: Mapping[str, datetime], history_days: int
+) -> None:
+    look_back = timedelta(days=history_days)
+    seen = [
+        pl.col("time").is_between(start - look_back, start, closed="left")
+        for start in starts.values()
+    ]
+    if used.is_empty() or used.select(pl.any_horizontal(seen).any()).item():
+        return
+    counts = dict(in_windows(used.lazy(), starts).group_by("window").len().collect().iter_rows())
+    listed = ", ".join(f"{window} {counts.get(window, 0)}" for window in starts)
+    raise ValueError(
+        f"history_days: found {history_days}, which leaves no history: all {sum(counts.values())} "
+        f"events would be dropped, since their users have no earlier event in that span ({listed})"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from suite.datasets import files, ids, times, values
-from suite.datasets.identifiers import canonical_ids
+from suite.datasets.identifiers import canonical_ids, refuse_twice
 
 
 class Native:
@@ -45,6 +45,11 @@ class Native:
         found = ids.text_ids(self._rows.frame[column], self._rows.place)
         self._fill(f"blanks around {column} removed", found.num_stripped)
         return canonical_ids(found.text)
+
+    def distinct_ids(self, column: str) -> pl.Series:
+        """Canonical ids of a column in which none may occur twice; null where missing."""
+        refuse_twice(ids.text_ids(self._rows.frame[column], self._rows.place).text, self.path)
+        return self.ids(column)
 
     def times(
         self, column: str, *, unit: times.Unit | None, form: str | None, zone: str

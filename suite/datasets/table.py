@@ -228,7 +228,7 @@ class Table(Dataset):
 
     def _of_items(self, native: Native, name: str, column: str) -> pl.Series:
         if name == "item_id":
-            return native.ids(column)
+            return native.distinct_ids(column)
         if name == "published":
             return self._utc(native, column)
         dtype = ITEMS.get(name, pl.String())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from suite import registry
-from suite.datasets.identifiers import canonical_ids
+from suite.datasets.identifiers import canonical_ids, refuse_twice
 from suite.parts import Part
 from suite.steps.features import prepare
 from suite.steps.half import half
@@ -69,6 +69,28 @@ def test_two_ids_with_one_number_are_refused():
 
     with pytest.raises(ValueError, match=r"^user: ids '-?\d+' and 'u7' get the same 64-bit number"):
         canonical_ids(ids)
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (["a", "130-video", "b", "130-video"], "'130-video' occurs 2 times, in rows 1, 3 (from 0)"),
+        ([7.0, None, 7.0, None], "'7' occurs 2 times, in rows 0, 2 (from 0)"),
+        (
+            [*"abab", *"bbbb"],
+            "'a' occurs 2 times, in rows 0, 2 (from 0), and 1 more such ids",
+        ),
+        (["7"] * 9, "'7' occurs 9 times, in rows 0, 1, 2, 3, 4 (from 0)"),
+    ],
+)
+def test_an_id_that_occurs_twice_is_named_as_the_file_has_it(ids, said):
+    with pytest.raises(ValueError, match=r".") as error:
+        refuse_twice(pl.Series("video", ids), "items.csv")
+    assert str(error.value) == f"items.csv: video {said}; ids must be unique"
+
+
+def test_ids_that_occur_once_pass():
+    refuse_twice(pl.Series(["7", "07", "007", None, None]), "items.csv")
 
 
 def log():

@@ -101,6 +101,15 @@ def test_video_features_describe_the_items(tmp_path):
     assert items["published"][0] == datetime(2022, 4, 1, tzinfo=SHANGHAI)
 
 
+def test_events_of_videos_without_features_are_counted(tmp_path):
+    assert check(write(tmp_path, rows_of()).tables()).filled == {}
+    known = [{"video_id": 110, "video_type": "AD", "upload_dt": "2022-04-01", "tag": "1"}]
+    write(tmp_path, known, "video_features_basic_pure.csv")
+    found = check(write(tmp_path, rows_of()).tables())
+
+    assert found.filled == {"item without a row in the items table, nothing known of it": 80}
+
+
 def test_a_folder_without_a_log_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no log_\*\.csv here or in data/"):
         check(KuaiRand(path=str(tmp_path)).tables())

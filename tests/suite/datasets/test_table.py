@@ -267,6 +267,58 @@ def test_numbers_and_their_text_are_the_same_items(tmp_path):
     assert check(part.tables()).items.collect()["item_id"].to_list() == [0, 2]
 
 
+def test_items_that_occur_twice_are_named_by_their_own_id(tmp_path):
+    (tmp_path / "pages.csv").write_text("item_id,category\npage-1,a\npage-0,a\npage-1,b\n")
+
+    assert message(table(tmp_path, items=str(tmp_path / "pages.csv"))).endswith(
+        "pages.csv: item_id 'page-1' occurs 2 times, in rows 0, 2 (from 0); ids must be unique"
+    )
+
+
+def test_events_of_items_without_a_row_are_counted(tmp_path):
+    (tmp_path / "pages.csv").write_text("item_id,category\npage-1,a\n")
+    tables = check(table(tmp_path, items=str(tmp_path / "pages.csv")).tables())
+
+    unknown = visits().filter(pl.col("when").dt.day().is_between(4, 9), pl.col("page") != "page-1")
+    assert tables.filled == {
+        "item without a row in the items table, nothing known of it": unknown.height
+    }
+    assert check(tables).filled == tables.filled
+    assert check(table(tmp_path).tables()).filled == {}
+
+
+def test_a_history_too_short_for_anybody_says_how_many_events_it_costs(tmp_path):
+    # Everybody comes on the days of the windows' starts and two days before each.
+    rows = visits().filter(pl.col("when").dt.day().is_in([2, 4, 6, 8]))
+
+    assert check(table(tmp_path, rows, history_days=2).tables()).dropped["no history"] == 0
+    assert message(table(tmp_path, rows, history_days=1)) == (
+        "history_days: found 1, which leaves no history: all 24 events would be dropped, since "
+        "their users have no earlier event in that span (train 8, validation 8, test 8)"
+    )
+
+
+def test_a_window_that_a_short_history_empties_is_named_with_its_events(tmp_path):
+    rows = visits().filter(pl.col("when").dt.day().is_in([2, 3, 4, 6, 7, 8]))
+
+    assert message(table(tmp_path, rows, history_days=1)) == (
+        "events: window 'validation' is empty, all its 16 events were dropped: their users have no "
+        "earlier event in the span of that window's history (history_days)"
+    )
+
+
+def test_users_whom_a_short_history_drops_are_counted_where_nobody_is_linkable(tmp_path):
+    of_zoe = pl.col("reader") == "zoe"
+    rows = visits().filter((of_zoe & (pl.col("when").dt.day() != 3)) | ~of_zoe)
+    few = rows.filter(of_zoe | (pl.col("when").dt.day() != 8) | (pl.col("when").dt.hour() == 0))
+    few = few.filter(of_zoe | (pl.col("when").dt.day() != 9))
+
+    assert message(table(tmp_path, few, history_days=1)).endswith(
+        "at least 4 in each are needed; 8 events were dropped: their users have no earlier event "
+        "in the span of that window's history"
+    )
+
+
 def test_an_unknown_canonical_column_is_refused(tmp_path):
     (tmp_path / "pages.csv").write_text("page,color\npage-0,red\n")
     columns = {"item_id": "page", "color": "color"}
