@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import ray
 from suite import registry
 from suite.cluster import accelerators
 from suite.cluster.settings import Compute
-from suite.execute.progress import Display
 from suite.parts import Part
 from suite.plan.plan import Step
 
@@ -45,7 +45,9 @@ class Room:
         self._dead = {node["NodeID"] for node in nodes if not node["Alive"]}
         return True
 
-    def lost(self, running: dict[Any, Step], starts: dict[str, str], display: Display) -> list[Any]:
+    def lost(
+        self, running: dict[Any, Step], starts: dict[str, str], places: Callable[[], dict[str, str]]
+    ) -> list[Any]:
         """List the tasks that began on a host that was given up.
 
         Ray tells of a killed host at once. Of one that was cut off it tells only when the
@@ -56,21 +58,24 @@ class Room:
         running
             Tasks and their steps.
         starts
-            Name of the start by digest of the step, as the display knows it.
-        display
-            Knows where each start began.
+            Name of the start by digest of the step.
+        places
+            Gives the node of every start that began; asked only where a host is dead.
         """
         if not self._dead or not running:
             return []
-        places = display.places()
+        node = places()
         return [
-            ref
-            for ref, step in running.items()
-            if places.get(starts[step.digest], "") in self._dead
+            ref for ref, step in running.items() if node.get(starts[step.digest], "") in self._dead
         ]
 
-    def lacking(self, running: dict[Any, Step], display: Display) -> list[tuple[Any, str]]:
-        """List the tasks, of those submitted, that waited too long, each with the reason."""
+    def lacking(
+        self, running: dict[Any, Step], say: Callable[[Step, str], None]
+    ) -> list[tuple[Any, str]]:
+        """List the tasks, of those submitted, that waited too long, each with the reason.
+
+        ``say`` is told once of each step that begins to wait.
+        """
         now = time.monotonic()
         overdue: list[tuple[Any, str]] = []
         for ref, step in running.items():
@@ -81,7 +86,7 @@ class Room:
             if step.digest not in self._since:
                 self._since[step.digest] = now
                 wait = f"waiting up to {self._compute.wait_s:.0f} s for hosts to join"
-                display.lost(step, f"no room: {lack}; {wait}")
+                say(step, f"no room: {lack}; {wait}")
             if now - self._since[step.digest] > self._compute.wait_s:
                 overdue.append((ref, f"no room for {self._compute.wait_s:.0f} s: {lack}"))
         return overdue

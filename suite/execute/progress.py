@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from suite.execute.events import Mailbox, _begin, _report
+from suite.execute.events import Epoch
 from suite.plan.plan import Step
 
 QUIET_S = 60.0
@@ -33,14 +30,6 @@ class Display:
 
     def __init__(self, console: Console, num_steps: int) -> None:
         self.console = console
-        # On the driver's own host, whatever happens to others.
-        here = NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(),
-            soft=False,
-        )
-        self.mailbox = Mailbox.options(  # type: ignore[attr-defined]
-            scheduling_strategy=here
-        ).remote()
         self._said_s = time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -59,25 +48,11 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.update()
         self._bars.stop()
 
-    def reporter(self, step: Step) -> Callable[[dict[str, float]], None]:
-        """Return the function with which a worker reports an epoch of a step."""
-        return functools.partial(_report, self.mailbox, step.title)
-
-    def beginner(self, start: str) -> Callable[[str], None]:
-        """Return the function with which a task says on which node a start of a step began."""
-        return functools.partial(_begin, self.mailbox, start)
-
-    def places(self) -> dict[str, str]:
-        """Return the node of every start that began."""
-        found: dict[str, str] = ray.get(self.mailbox.places.remote())
-        return found
-
-    def update(self, running: Sequence[str] = ()) -> None:
-        """Show the epochs reported since the last call, or after a while what is running."""
-        for title, row in ray.get(self.mailbox.take.remote()):
+    def update(self, epochs: Iterable[Epoch], running: Sequence[str]) -> None:
+        """Show epochs, or after a while without any the titles of what is running."""
+        for title, row in epochs:
             note = f"loss {row['loss']:.4f}, validation AUC {row['validation_auc']:.4f}"
             if not self.console.is_terminal:
                 self._line(f"{title}: epoch {row['epoch']:.0f}, {note}")

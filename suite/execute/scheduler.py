@@ -13,6 +13,7 @@ from ray import exceptions
 from suite.cluster import connect
 from suite.cluster.settings import Compute
 from suite.execute.capacity import Room
+from suite.execute.events import Events
 from suite.execute.progress import Display
 from suite.execute.task import LOST, _outcome, perform
 from suite.execute.timeline import Timeline
@@ -39,11 +40,13 @@ def execute(
     which the cluster has no room fails after ``compute.wait_s`` seconds of that.
     Steps that succeed are noted in the timeline.
     """
-    run = _Run(steps, store, connect.fitting(compute), display, timeline or Timeline(0.0))
+    events = Events()
+    run = _Run(steps, store, connect.fitting(compute), events, display, timeline or Timeline(0.0))
     while run.waiting or run.running:
         run.start()
-        display.update([step.title for step in run.running.values()])
+        display.update(events.epochs(), [step.title for step in run.running.values()])
         run.collect()
+    display.update(events.epochs(), [])
     return run.failures
 
 
@@ -55,6 +58,7 @@ class _Run:
         steps: list[Step],
         store: Store,
         compute: Compute,
+        events: Events,
         display: Display,
         timeline: Timeline,
     ) -> None:
@@ -62,7 +66,8 @@ class _Run:
         self.running: dict[Any, Step] = {}
         self.failures: dict[str, str] = {}
         self._attempts: Counter[str] = Counter()
-        self._store, self._compute, self._display = store, compute, display
+        self._store, self._compute = store, compute
+        self._events, self._display = events, display
         self._room, self._timeline = Room(compute), timeline
 
     def start(self) -> None:
@@ -109,10 +114,10 @@ class _Run:
         if not self._room.look():
             return
         starts = {step.digest: self._start(step) for step in self.running.values()}
-        for ref in self._room.lost(self.running, starts, self._display):
+        for ref in self._room.lost(self.running, starts, self._events.places):
             ray.cancel(ref, force=True)
             self._lost(self.running.pop(ref), LOST[exceptions.NodeDiedError])
-        for ref, reason in self._room.lacking(self.running, self._display):
+        for ref, reason in self._room.lacking(self.running, self._display.lost):
             ray.cancel(ref, force=True)
             self._ended(self.running.pop(ref), reason)
 
@@ -149,7 +154,7 @@ class _Run:
         num_cpus, extra = 1, {}
         if step.kind == "fit":
             num_cpus = self._compute.task_cpus
-            extra = {"compute": self._compute, "report": self._display.reporter(step)}
+            extra = {"compute": self._compute, "report": self._events.reporter(step.title)}
         # No retries by Ray: nobody sees them, and after a lack of memory they have no end.
         task = perform.options(num_cpus=num_cpus, max_retries=0)
-        return task.remote(self._store, step, extra, self._display.beginner(self._start(step)))
+        return task.remote(self._store, step, extra, self._events.beginner(self._start(step)))

@@ -133,7 +133,7 @@ def test_steps_start_as_they_are_ready_but_with_gpus_no_more_than_there_are_cpus
     hosts(host(2, gpus))
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": float(gpus)})
     steps = [Step("attack", str(n), {"n": n}, (), ()) for n in range(7)]
-    run = scheduler._Run(steps[:5], None, Compute(), None, None)
+    run = scheduler._Run(steps[:5], None, Compute(), None, None, None)
     monkeypatch.setattr(run, "_task", lambda step: step.digest)
     run.start()
     run.waiting |= {step.digest: step for step in steps[5:]}
