@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar
@@ -27,6 +28,9 @@ from suite.leaderboard.sections import Section
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Rank = Annotated[float, Field(ge=1)]
+
+SLACK = 1e-9
+"""Means of shares differ in the last bit."""
 
 _T = TypeVar("_T", bound=BaseModel)
 
@@ -118,14 +122,28 @@ class Row(BaseModel):
         """Refuse what no ranking can yield; published leaderboards elsewhere hold such rows."""
         if self.status == "failed" and not self.reason:
             raise ValueError("a failed cell needs a reason")
-        ladder = [k for k in (self.top1, self.top5, self.top10, self.top20) if k is not None]
-        # Claimed figures are rounded and means of shares differ in the last bit.
-        slack = 1e-9
-        if any(low > high + slack for low, high in pairwise(ladder)):
+        ladder = ("top1", "top5", "top10", "top20")
+        if self._falls(ladder):
             raise ValueError("top1, top5, top10, top20 must not fall")
-        if self.top1 is not None and self.mrr is not None and self.top1 > self.mrr + slack:
+        if self._falls(("top1", "mrr")):
             raise ValueError("mrr must be at least top1")
+        for name in (low.removesuffix("_low") for low in type(self).model_fields if "_low" in low):
+            if self._falls((f"{name}_low", name, f"{name}_high")):
+                raise ValueError(f"{name} must lie within its interval")
+        # Claimed figures are rounded each by itself.
+        ends = () if self.digest.startswith("claimed") else ("", "_low", "_high")
+        for end in ends:
+            top1, lift = getattr(self, f"top1{end}"), getattr(self, f"lift{end}")
+            if None not in (top1, lift, self.chance) and not math.isclose(
+                lift * self.chance, top1, rel_tol=SLACK, abs_tol=SLACK
+            ):
+                raise ValueError(f"lift{end} must be top1{end} / chance")
         return self
+
+    def _falls(self, keys: tuple[str, ...]) -> bool:
+        """Whether one of the figures that are there is below one before it."""
+        found = [value for key in keys if (value := getattr(self, key)) is not None]
+        return any(high < low - SLACK * max(1, low) for low, high in pairwise(found))
 
     @property
     def place(self) -> tuple[Any, ...]:

@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from suite.artifacts.figures import Measures
 from suite.execute.timeline import TIMELINE, Timeline
 from suite.leaderboard import comparisons
@@ -61,7 +63,8 @@ def record(
         for a in together
         if a.step.digest not in failures
     ]
-    extra = [(p, done[p.digest].extra) for p in plans if p.digest in done]
+    shown = {row.digest for row in rows if row.status == "done"}
+    extra = [(p, done[p.digest].extra) for p in plans if p.digest in shown]
     analyses = comparisons.sections(said, extra, claims(name))
     board = Leaderboard(suite=name, versions=versions, analyses=tuple(analyses), rows=rows)
     tracked = {
@@ -111,14 +114,19 @@ def _row(
     if reason is not None:
         return Row(**plan.names, status="failed", reason=reason, digest=plan.digest)
     raw_lift = lifts.get(_raw_key(plan)) if plan.names["release"] == "model" else None
-    return Row(
-        **plan.names,
-        status="done",
-        **{k: v for k, v in done[plan.digest].row.items() if k in Row.model_fields},
-        **_seconds(plan, store),
-        raw_lift=raw_lift,
-        digest=plan.digest,
-    )
+    try:
+        return Row(
+            **plan.names,
+            status="done",
+            **{k: v for k, v in done[plan.digest].row.items() if k in Row.model_fields},
+            **_seconds(plan, store),
+            raw_lift=raw_lift,
+            digest=plan.digest,
+        )
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        wrong = f"measured figures contradict each other: {said}"
+        return Row(**plan.names, status="failed", reason=wrong, digest=plan.digest)
 
 
 def _measures(plan: Plan, store: Store) -> Measures:

@@ -33,6 +33,9 @@ def row(**changes):
         "num_dropped": 67,
     }
     values = {**base, **changes}
+    if changes.get("lift") is not None:  # with what else follows from it
+        values |= dict.fromkeys(("lift_low", "lift_high")) | changes
+        values["top1"] = changes["lift"] * values["chance"]
     return Row(**values, digest=str(sorted((k, str(v)) for k, v in values.items())))
 
 
@@ -88,7 +91,7 @@ def test_seeds_become_one_line_with_mean_and_spread():
     assert line.spread("lift") == pytest.approx(statistics.stdev(lifts))
     assert line.amplification == pytest.approx(2.1)
     assert line.cells(seeds=True) == [
-        *("mlp", "model", "none", "cosine", "21.0 [19.0, 25.0]", "2.10", "2.00 %"),
+        *("mlp", "model", "none", "cosine", "21.0 [19.0, 25.0]", "2.10", "2.10 %"),
         *("0.700 [0.690, 0.710]", "3 of 3", "3.61", "0.000"),
     ]
 
@@ -149,6 +152,7 @@ def test_the_terminal_table_fits_120_columns_and_cuts_nothing():
             lift=12345.6,
             lift_low=11111.1,
             lift_high=13333.3,
+            chance=0.00001,
             defense="gaussian(scale=0.25, releases=10)",
             attack="mahalanobis(shrinkage=0.1)",
         )
@@ -165,7 +169,7 @@ def test_the_terminal_table_fits_120_columns_and_cuts_nothing():
 
 
 def test_csv_holds_every_row_and_key():
-    leaderboard = board(row(seed=0), row(seed=1, auc=0.1 + 0.2), failed(seed=2))
+    leaderboard = board(row(seed=0), row(seed=1, auc=0.1 + 0.2, auc_low=0.3), failed(seed=2))
     read = list(csv.DictReader(io.StringIO(render.csv(leaderboard))))
 
     assert list(read[0]) == list(Row.model_fields)
@@ -197,5 +201,5 @@ def test_claimed_rows_stand_apart_and_say_so():
     [(0.0, "0.00"), (0.0912, "0.0912"), (1.0, "1.00"), (99.96, "100"), (2853, "2,853")],
 )
 def test_figures_have_three_significant_digits(lift, text):
-    (group,) = render.groups([row(lift=lift, lift_low=None, lift_high=None)])
+    (group,) = render.groups([row(lift=lift, chance=0.0001)])
     assert group.lines[0].cells(seeds=False)[4] == text

@@ -101,11 +101,24 @@ def test_a_row_has_the_published_keys_in_their_order():
         {"status": "failed"},
         {"top1": 0.3, "top5": 0.2},
         {"top1": 0.3, "mrr": 0.2},
+        {"top1": 0.3, "chance": 0.01, "lift": 7.92},
+        {"top1": 0.3, "chance": 0.01, "lift": 30.0, "top1_high": 0.4, "lift_high": 41.0},
+        {"auc": 0.7, "auc_low": 0.71},
+        {"auc": 0.7, "auc_high": 0.69},
+        {"auc_low": 0.7, "auc_high": 0.6},
+        {"lift": 7.92, "lift_low": 0.02, "lift_high": 5.0},
+        {"mrr": 0.5, "mrr_low": 0.6, "mrr_high": 0.4},
+        {"per_user_top1": 0.1, "per_user_top1_low": 0.2},
     ],
 )
 def test_a_row_that_no_cell_can_yield_is_refused(changes):
     with pytest.raises(ValidationError):
         row(**changes)
+
+
+def test_a_row_whose_figures_agree_to_the_last_bit_is_taken():
+    found = row(top1=0.1 + 0.2, top1_low=0.3, chance=1 / 3, lift=(0.1 + 0.2) * 3, lift_low=0.9)
+    assert found.lift == pytest.approx(found.top1 / found.chance, rel=1e-15)
 
 
 def test_a_row_cannot_be_changed():

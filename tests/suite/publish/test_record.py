@@ -12,7 +12,7 @@ from suite.publish import record, tracking
 from suite.spec import Suite
 from suite.store.results import Store
 
-CELL = {"top1": 0.5, "mrr": 0.6, "lift": 5.0, "chance": 0.1, "num_gallery": 10, "num_probes": 40}
+CELL = {"top1": 0.05, "mrr": 0.6, "lift": 5.0, "chance": 0.01, "num_gallery": 100, "num_probes": 40}
 USERS = pl.DataFrame({"user_id": [1], "top1": [0.5]})
 
 
@@ -44,13 +44,13 @@ def tracked(monkeypatch):
     return calls
 
 
-def finish(store, plan, lift, extra=(), *, seconds=2.0):
+def finish(store, plan, lift, extra=(), *, seconds=2.0, **other):
     """Put the results of a cell into the store, as its steps would."""
     for kind, step in plan.timed.items():
         if not store.has(kind, step.digest):
             with store.writing(kind, step.digest, {"seconds": seconds}):
                 pass
-    row = CELL | {"lift": lift}
+    row = CELL | {"top1": lift * CELL["chance"], "lift": lift} | other
     with store.writing(plan.last.kind, plan.digest, {"seconds": 0.1}) as folder:
         Measures(row, dict(extra), USERS).save(folder)
 
@@ -68,7 +68,7 @@ def test_every_cell_is_a_row_with_its_names_figures_and_seconds(cells, store):
     assert all(row.status == "done" and row.reason is None for row in board.rows)
     for lift, plan in enumerate(cells):
         row = rows[plan.names["release"], plan.names["protocol"]]
-        assert (row.lift, row.digest, row.top1, row.synthetic) == (lift, plan.digest, 0.5, True)
+        assert (row.lift, row.digest, row.synthetic) == (lift, plan.digest, True)
         assert (row.represent_s, row.attack_s) == (2.0, 2.0)
         assert row.fit_s == (2.0 if row.release == "model" else None)
 
@@ -105,6 +105,15 @@ def test_the_first_of_several_reasons_is_given(cells, store):
     assert board.rows[0].reason == "fit failed"
 
 
+def test_a_cell_whose_figures_contradict_each_other_fails_alone(cells, store):
+    for plan in cells:
+        finish(store, plan, 1.0, **({"top1": 0.3} if plan is cells[0] else {}))
+    board = record.record("small", cells, [], store, {}, "sqlite:///x")
+    (failed,) = board.failed
+    assert failed.digest == cells[0].digest
+    assert failed.reason == "measured figures contradict each other: lift must be top1 / chance"
+
+
 def test_the_files_are_published_and_read_back(cells, store):
     for plan in cells:
         finish(store, plan, 1.0)
@@ -123,7 +132,7 @@ def test_the_tracker_gets_speeds_and_extra_figures_but_no_user(cells, store, tra
     assert call["uri"] == "sqlite:///x"
     assert call["extra"].keys() == {plan.digest for plan in cells}
     for figures in call["extra"].values():
-        assert figures == {"utility/rce": 3.0, "attack/pairs_per_s": 40 * 10 / 2.0}
+        assert figures == {"utility/rce": 3.0, "attack/pairs_per_s": 40 * 100 / 2.0}
 
 
 def test_the_suite_is_known_by_its_cells_in_any_order(cells, store, tracked):

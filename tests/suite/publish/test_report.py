@@ -33,6 +33,9 @@ def row(**changes):
         "num_probes": 12345,
     }
     values = {**base, **changes}
+    if changes.get("lift") is not None:  # with what else follows from it
+        values |= dict.fromkeys(("lift_low", "lift_high")) | changes
+        values["top1"] = changes["lift"] * values["chance"]
     return Row(**values, digest=str(sorted((k, str(v)) for k, v in values.items())))
 
 
