@@ -10,7 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from suite.datasets.base import DATA_HOME, HISTORIES, Dataset, Tables
+from suite.datasets.files import scan
 from suite.datasets.log import zone
+from suite.datasets.parquet import scan_parquet
+from suite.datasets.refusals import refusing
 
 _NAIVE = pl.Datetime("us")
 
@@ -196,7 +199,7 @@ class EBNeRD(Dataset):
         read_s = pl.col("next_read_time").fill_nan(None)
         scroll = pl.col("next_scroll_percentage").fill_nan(None)
         clicked = pl.col("article_ids_clicked")
-        rows = pl.scan_parquet(path).select(
+        rows = scan_parquet(path).select(
             event_id=pl.col("impression_id").cast(pl.Int64),
             user_id=pl.col("user_id").cast(pl.Int64),
             item_id=clicked.list.first().cast(pl.Int64),
@@ -208,7 +211,8 @@ class EBNeRD(Dataset):
             unscrolled=scroll.is_null(),
             several=clicked.list.len() > 1,
         )
-        return rows.collect(engine="streaming")
+        with refusing(path):
+            return rows.collect(engine="streaming")
 
     def _histories(self, path: Path, windows: Sequence[str]) -> pl.LazyFrame:
         times = pl.col("impression_time_fixed")
@@ -218,7 +222,7 @@ class EBNeRD(Dataset):
             "channel_1": pl.col("read_time_fixed").list.eval(pl.element().fill_nan(None)),
             "channel_2": pl.col("scroll_percentage_fixed").list.eval(pl.element().fill_nan(None)),
         }
-        history = pl.scan_parquet(path).select(
+        history = scan_parquet(path).select(
             user_id=pl.col("user_id").cast(pl.Int64),
             time=times.list.gather(order).list.eval(self._utc(pl.element())),
             # Lists of unequal length stay as they are: the check names their user.
@@ -238,7 +242,7 @@ class EBNeRD(Dataset):
             f"{name}_length": pl.col(name).str.len_chars().cast(pl.Int64)
             for name in ("body", "title", "subtitle")
         }
-        return pl.scan_parquet(path).select(
+        return scan_parquet(path).select(
             item_id=pl.col("article_id").cast(pl.Int64),
             category="category_str",
             item_type="article_type",
@@ -258,10 +262,7 @@ def check_schema(path: Path, schema: pl.Schema) -> None:
     ValueError
         One line with every missing column and every wrong dtype.
     """
-    try:
-        found = pl.read_parquet_schema(path)
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
+    found = scan(path).collect_schema()
     wrong = [
         f"{column} is {found.get(column, 'missing')}, must be {dtype}"
         for column, dtype in schema.items()

@@ -123,6 +123,9 @@ def scan(
     (path,) = listed(path)
     start = content.head(path)
     kind = _kind(path, start)
+    given = {"separator": separator, "columns": columns}
+    if kind != "text" and (unused := [name for name, value in given.items() if value]):
+        raise ValueError(f"{path}: is {kind}, {' and '.join(unused)} are for text only")
     if kind == "Parquet":
         if not start.startswith(b"PAR1") or content.packing(path):
             found = content.packing(path) or content.looks_like(start) or "text"

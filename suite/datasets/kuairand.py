@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,7 +13,10 @@ import polars as pl
 from polars.datatypes import DataTypeClass
 
 from suite.datasets.base import DATA_HOME, ITEMS, UNKNOWN_ITEM, Dataset, Tables
+from suite.datasets.files import collect, place, require, scan
 from suite.datasets.log import cut, window_starts
+from suite.datasets.refusals import refusing
+from suite.datasets.values import refuse_where
 
 LOG = ("user_id", "video_id", "time_ms", "long_view", "play_time_ms", "duration_ms")
 LABELS = {
@@ -161,14 +165,25 @@ def _read(
     optional: Mapping[str, DataTypeClass] = MappingProxyType({}),
 ) -> pl.DataFrame:
     """Read the named columns of a CSV file; of the optional ones those that it has."""
-    try:
-        header = pl.scan_csv(path, infer_schema=False).collect_schema().names()
-        if missing := [column for column in required if column not in header]:
-            raise ValueError(f"{path}: no column {', '.join(missing)}, found {', '.join(header)}")
-        dtypes = {
-            column: dtype for column, dtype in {**required, **optional}.items() if column in header
-        }
-        return pl.scan_csv(path, schema_overrides=dtypes).select(*dtypes).collect()
-    except pl.exceptions.PolarsError as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(f"{path}: {first}; expected {dict(required)}") from None
+    as_text = scan(path)
+    header = as_text.collect_schema().names()
+    require(path, list(required), header)
+    dtypes = {
+        column: dtype for column, dtype in {**required, **optional}.items() if column in header
+    }
+    with refusing(path):
+        try:
+            rows = pl.scan_csv(path, schema_overrides=dtypes, glob=False)
+            return rows.select(*dtypes).collect()
+        except pl.exceptions.PolarsError:
+            # Polars names neither the row nor, always, the value.
+            found = collect(as_text.select(*dtypes), path)
+            for column, dtype in dtypes.items():
+                if dtype == pl.Int64:
+                    _refuse_other_than_whole(path, found[column])
+            raise
+
+
+def _refuse_other_than_whole(path: Path, text: pl.Series) -> None:
+    whole = text.str.contains(r"^-?[0-9]+$") & text.cast(pl.Int64, strict=False).is_not_null()
+    refuse_where(~whole, text, partial(place, path), "a whole number")

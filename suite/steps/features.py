@@ -35,7 +35,7 @@ def read(source: Dataset) -> Tables:
     """
     try:
         return check(source.tables())
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         files = ", ".join(map(str, source.files()))
         said = str(error).partition("\n")[0]
         raise ValueError(f"{files}: {type(error).__name__}: {said}") from None

@@ -105,7 +105,7 @@ def num_lines(part: Path) -> int:
         If a line does not have 24 columns; the first such line is named.
     """
     columns = pl.col("line").str.count_matches(SEPARATOR, literal=True) + 1
-    lines = pl.scan_lines(_source(part), name="line", row_index_name="number")
+    lines = pl.scan_lines(_source(part), name="line", row_index_name="number", glob=False)
     total, number, found = (
         lines.select("number", columns=columns)
         .select(
@@ -233,6 +233,7 @@ def _scan(part: Path) -> pl.LazyFrame:
         quote_char=None,
         truncate_ragged_lines=True,  # num_lines refuses them and says where
         row_index_name="line",
+        glob=False,
     )
 
 

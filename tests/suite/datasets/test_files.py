@@ -180,6 +180,16 @@ def test_files_whose_columns_differ_in_type_are_refused(tmp_path):
     assert text.startswith(f"{tmp_path / 'b.parquet'}: user is List(Int64), must be Int64")
 
 
+@pytest.mark.parametrize("given", [{"separator": ","}, {"columns": ("user",)}])
+def test_what_is_said_of_text_is_not_passed_over_for_other_files(tmp_path, given):
+    pl.DataFrame({"user": [1]}).write_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text('{"user": 1}')
+
+    for name, kind in (("a.parquet", "Parquet"), ("a.jsonl", "JSON Lines")):
+        text = message(files.scan, tmp_path / name, **given)
+        assert text.endswith(f"{name}: is {kind}, {next(iter(given))} are for text only")
+
+
 LOOKS = {
     "Parquet": b"PAR1\x15\x04",
     "a zip archive or an Excel workbook": b"PK\x03\x04\x14\0",

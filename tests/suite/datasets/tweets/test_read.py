@@ -81,6 +81,14 @@ def test_parts_are_one_log_whatever_they_are_packed_in(tmp_path):
     assert len(parts(packed)) == 4
 
 
+def test_the_named_file_is_read(tmp_path):
+    lines = random_lines(np.random.default_rng(0), rows=60)
+    write(tmp_path / "log1", lines[:5])
+    whole = read_all(write(tmp_path / "whole", lines))
+
+    assert read_all(write(tmp_path / "log[1]", lines)).rows.equals(whole.rows)
+
+
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_wrong_number_of_columns_says_which_file_and_line(tmp_path, change):
     lines = [line(tweet_id=n) for n in range(5)]
