@@ -6,14 +6,13 @@ import os
 import re
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
     ValidationError,
 )
 
@@ -21,6 +20,9 @@ from suite.cluster.settings import Compute
 from suite.parts import Part, Release
 from suite.registry import first_line, nearest
 from suite.training.settings import Training
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""Fits into the integers of every table and tracker."""
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -44,7 +46,7 @@ class Suite(BaseModel):
 
     suite: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     about: str = ""
-    seeds: list[NonNegativeInt] = Field([0], min_length=1)
+    seeds: list[Seed] = Field([0], min_length=1)
     datasets: list[Part] = Field(min_length=1)
     holdout_users: float = Field(0.2, ge=0, lt=1)
     training: Training = Training()

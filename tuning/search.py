@@ -237,7 +237,7 @@ class _Optuna(Searcher):
         self._tried: list[Point] = []
         self._study = optuna.create_study(
             directions=[DIRECTIONS[mode] for mode in study.objectives.values()],
-            sampler=optuna.samplers.TPESampler(seed=study.seed),
+            sampler=optuna.samplers.TPESampler(seed=_word(study.seed)),
         )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
@@ -354,3 +354,8 @@ def _environment() -> Iterator[None]:
             logger.setLevel(level)
         for key in missing:
             del os.environ[key]
+
+
+def _word(seed: int) -> int:
+    """Return a seed for Optuna, which takes 32 bits."""
+    return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])

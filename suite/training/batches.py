@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.base import Batch
 from suite.artifacts.features import Features
+from suite.training import seeds
 
 Rows = NDArray[np.int64]
 
@@ -97,7 +98,7 @@ def training_batches(
     """
     if not 1 <= cap <= size // 2:
         raise ValueError(f"cap: {cap} is not in [1, {size // 2}], half of the batch of {size}")
-    rng = np.random.default_rng([seed, epoch])
+    rng = np.random.default_rng(seeds.sequence(seed, epoch))
     train = rows(features, window, trained=True)
     _, user, count = np.unique(_history(features)[train], return_inverse=True, return_counts=True)
 

@@ -8,7 +8,7 @@ from models.base import Model
 from suite import registry
 from suite.artifacts.features import Features
 from suite.parts import Part
-from suite.training import batches
+from suite.training import batches, seeds
 
 MOST_ADAPTED_TO = 200_000
 """Train events, evenly spread, that a model is adapted to: enough for scales of columns."""
@@ -16,7 +16,7 @@ MOST_ADAPTED_TO = 200_000
 
 def build(model: Part, seed: int, features: Features | None = None) -> Model:
     """Make a model whose first weights come from the seed, and adapt it to the data if given."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seeds.for_torch(seed))
     built: Model = registry.create("models", model.name, model.parameters)
     if features is not None:
         rows = batches.rows(features, "train", trained=True)

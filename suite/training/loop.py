@@ -23,7 +23,7 @@ from models.base import Batch
 from models.network import Network, TensorBatch, tensors
 from suite.artifacts.features import Features
 from suite.store import checkpoints
-from suite.training import batches
+from suite.training import batches, seeds
 from suite.training.gloo_hook import average_on_cpu
 from suite.training.scores import mean_auc
 from suite.training.settings import Training
@@ -129,7 +129,7 @@ def train(
     while state["epoch"] < training.epochs and state["stale"] < training.patience:
         epoch = state["epoch"]
         # Dropout must be the same after a resume, and differ between epochs and workers.
-        entropy = np.random.SeedSequence([seed, epoch, worker.rank])
+        entropy = seeds.sequence(seed, epoch, worker.rank)
         torch.manual_seed(int(entropy.generate_state(1)[0]))
         start = time.perf_counter()
         plan = _batches(features, training, seed, epoch, window)

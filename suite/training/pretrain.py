@@ -12,7 +12,7 @@ from models.network import Network
 from suite.artifacts.features import Features
 from suite.cluster import sharded
 from suite.store import checkpoints
-from suite.training import batches
+from suite.training import batches, seeds
 
 
 def pretrain(network: Network, features: Features, *, seed: int, url: str) -> dict[str, float]:
@@ -52,7 +52,7 @@ def _pretrained(
     seed: int, network: Network, texts: NDArray[np.int32], later: NDArray[np.int32]
 ) -> dict[str, Any]:
     # A new layer's weights and dropout are torch's: in a task of its own nobody has seeded it.
-    torch.manual_seed(seed)
+    torch.manual_seed(seeds.for_torch(seed))
     sharded.on_gpu(network)
     facts = network.pretrain(texts, later, np.random.default_rng(seed))
     return {"weights": network.to("cpu").state_dict(), "facts": facts}

@@ -147,6 +147,8 @@ def test_an_unset_variable_is_named(monkeypatch):
         ("compute={workers: 2, gpu_share: 0.5}", r"gpu_share 0.5 with one worker only"),
         ("releases=[mode]", r"releases.0: found 'mode', allowed: .*'model'"),
         ("seeds=[-1]", r"seeds.0: found -1, allowed: .*greater than or equal to 0"),
+        (f"seeds=[0, {2**70}]", rf"seeds.1: found {2**70}, allowed: .*less than {2**63}"),
+        (f"seeds=[{2**63}]", rf"seeds.0: found {2**63}, allowed: .*less than {2**63}"),
         ("seeds=[]", r"seeds: found \[\], allowed: .*at least 1 item"),
         ("holdout_users=1", r"holdout_users: found 1, allowed: .*less than 1"),
         ("models=[{mlp: {}, bilstm: {}}]", r"models.0: found .*, allowed: name, or name: {param"),
