@@ -72,7 +72,7 @@ def tune(
     progress = Console(stderr=True)
     progress.print(f"{suite.suite}: tuning {model}, results in {store.url}", soft_wrap=True)
     from suite.search import search as tuning
-    from suite.search.results import show
+    from suite.search.results import dataset_notes, show
 
     study = tuning.study(suite, model, **wanted)
     uri = _uri(tracking_uri, store)
@@ -86,7 +86,7 @@ def tune(
         address=address,
         console=progress,
     )
-    show(tuned, store)
+    show(tuned, store, dataset_notes(suite))
     return 1 if tuned.failed else 0
 
 

@@ -141,8 +141,10 @@ class Table(Dataset):
 
     @property
     def note(self) -> str:
-        """That negatives are sampled, and how."""
-        return "" if self.negatives is None else str(negatives(self.negatives))
+        """That negatives are sampled and how, and whether anything tells them from positives."""
+        if self.negatives is None:
+            return ""
+        return f"{negatives(self.negatives)}{'' if self.items else ', no item attributes'}"
 
     def files(self) -> list[Path]:
         """List the files of the events and, if given, of the items."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,15 @@ METRICS = ("auc", "lift")
 def write(tuned: Tuned, suite: Suite, model: str, folder: Path) -> None:
     """Write all trials as JSON, and the best as suites: the tuned one, with one model."""
     tuned.save(folder)
+    notes = dataset_notes(suite)
     for file, trial in tuned.files.items():
         chosen = at(subject(suite, model), trial.point)
         reached = [f"{name} {trial.metrics[name]:.4f}" for name in METRICS if name in trial.metrics]
         best = {
             "suite": tuned.name + file.removeprefix("best").removesuffix(".yaml"),
-            "about": f"{model} tuned on {suite.suite}; on validation: {', '.join(reached)}",
+            "about": "; ".join(
+                [f"{model} tuned on {suite.suite}", f"on validation: {', '.join(reached)}", *notes]
+            ),
             "models": chosen.models,
             "training": chosen.training,
             "space": {},
@@ -37,8 +40,14 @@ def write(tuned: Tuned, suite: Suite, model: str, folder: Path) -> None:
         (folder / file).write_text(_yaml(suite.model_copy(update=best)))
 
 
-def show(tuned: Tuned, store: Store) -> None:
-    """Print the trials, the largest AUC first, and where the best are written."""
+def dataset_notes(suite: Suite) -> list[str]:
+    """Say what the figures of a suite's datasets depend on, see ``Dataset.note``."""
+    made = [registry.create("datasets", part.name, part.parameters) for part in suite.datasets]
+    return [dataset.note for dataset in made if dataset.note]
+
+
+def show(tuned: Tuned, store: Store, notes: Iterable[str] = ()) -> None:
+    """Print the trials, the largest AUC first, what they depend on, and where the best are."""
     names = list(dict.fromkeys(name for trial in tuned.trials for name in trial.point))
     metrics = [name for name in METRICS if any(name in t.metrics for t in tuned.trials)]
     short = [name.rpartition(".")[2] for name in names]
@@ -55,6 +64,8 @@ def show(tuned: Tuned, store: Store) -> None:
     if not console.is_terminal:
         console.width = WIDTH
     console.print(table)
+    for note in notes:
+        console.print(note, highlight=False)
     for trial in tuned.trials:
         if trial.status == "failed":
             console.print(f"trial {trial.number} failed: {trial.reason}", highlight=False)

@@ -14,6 +14,7 @@ from suite.datasets.negatives import Negatives, negatives, observed
 from suite.datasets.table import Table
 from suite.parts import Part
 from suite.plan import plan
+from suite.search.results import dataset_notes
 from suite.spec import Suite
 from suite.steps.attack import attack
 from suite.steps.features import prepare
@@ -179,7 +180,14 @@ def test_every_table_names_the_sampling(tmp_path):
     )
 
     (cell,) = plan.plans(suite)
-    assert cell.names["dataset"] == "table, sampled negatives, 4 per positive, popular"
+    said = "sampled negatives, 4 per positive, popular, no item attributes"
+    assert cell.names["dataset"] == f"table, {said}"
+    assert dataset_notes(suite) == [said]
+    assert table(tmp_path, items="items.csv").note == said.removesuffix(", no item attributes")
+
+
+def test_a_log_with_its_own_negatives_has_no_note(tmp_path):
+    assert table(tmp_path, negatives=None).note == ""
 
 
 def test_a_label_beside_negatives_must_hold_for_every_event(tmp_path):
