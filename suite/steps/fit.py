@@ -200,7 +200,7 @@ def _together(config: dict[str, Any], compute: Compute, scratch: str) -> dict[st
         },
         scaling_config=ScalingConfig(**scaling),
         run_config=RunConfig(
-            name="fit", storage_path=scratch, failure_config=FailureConfig(max_failures=3)
+            name="fit", failure_config=FailureConfig(max_failures=3), **storage(scratch)
         ),
     )
     result: Any = trainer.fit()

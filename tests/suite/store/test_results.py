@@ -19,16 +19,21 @@ from suite.store.results import MARKER, STALE_S, Store
 DIGEST = "0f" * 32
 
 
-@pytest.fixture(params=["folder", "folder with [brackets]", "memory", "s3"])
+STRANGE = "br[1]ack * q?x=1 #h %20"
+"""A name that holds what patterns and URIs are made of, and means itself."""
+
+
+@pytest.fixture(params=["folder", STRANGE, "memory", f"memory {STRANGE}", "s3", f"s3 {STRANGE}"])
 def store(request, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "cache"))
-    (tmp_path / "cache").mkdir()
-    if request.param == "memory":
-        yield Store("memory://bucket/prefix")
+    kind, _, name = request.param.partition(" ")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / f"cache {name}"))
+    (tmp_path / f"cache {name}").mkdir()
+    if kind == "memory":
+        yield Store(f"memory://bucket/prefix {name}")
         fsspec.filesystem("memory").store.clear()
-    elif request.param == "s3":
+    elif kind == "s3":
         request.getfixturevalue("s3")
-        yield Store(f"s3://results/{tmp_path.name}")
+        yield Store(f"s3://results/{tmp_path.name}{name}")
     else:
         yield Store(str(tmp_path / request.param))
 
@@ -307,6 +312,7 @@ def test_scratch_can_be_written_through_its_name_and_is_cleared_alone(store):
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     fs.pipe_file(path, b"state")
     write(store)
+    assert path == f"{store.root}/unfinished/{DIGEST}/checkpoint.pt"
     store.clear("1" * 64)
     assert f"unfinished/{DIGEST}/checkpoint.pt" in files(store)
     store.clear(DIGEST)
