@@ -59,7 +59,11 @@ class Suite(BaseModel):
     tasks: bool = Field(
         False, description="report AP and RCE of every label, by category and after fine-tuning"
     )
-    bootstrap: int = Field(10_000, ge=100, description="replicates of the user bootstrap")
+    bootstrap: int = Field(
+        10_000,
+        ge=100,
+        description="resamples of users for figures of labels; the least swaps behind a p",
+    )
     space: dict[str, list[Any]] = Field(
         default_factory=dict,
         description="what `tune` varies in place of the model's own space: {width: [int, 32, 512]}",

@@ -15,7 +15,7 @@ from sklearn.metrics import (
     precision_recall_curve,
 )
 
-from attacks.measures.intervals import clustered_auc
+from attacks.measures.auc import clustered_auc
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Utility:
-    """Quality of the probabilities on the test window; all but the last three are in [0, 1].
+    """Quality of the probabilities on the test window; the rates are in [0, 1].
 
     Attributes
     ----------
     auc, auc_low, auc_high
         Area under the ROC curve with its 95 % interval, users as clusters.
+    auc_doubt
+        Why that interval may cover too seldom, if so.
     ap
         Average precision.
     f1, accuracy
@@ -70,6 +72,7 @@ class Utility:
     auc: float
     auc_low: float
     auc_high: float
+    auc_doubt: str | None
     ap: float
     f1: float
     accuracy: float
@@ -104,12 +107,13 @@ def utility(validation: Scores, test: Scores, positive_weight: float) -> Utility
     )
     threshold = best_threshold(chosen_on, validation.label)
     engaged = log_odds >= threshold
-    auc, low, high = clustered_auc(log_odds, test.label, test.user_id)
+    area = clustered_auc(log_odds, test.label, test.user_id)
     entropy = cross_entropy(log_odds, test.label)
     return Utility(
-        auc=auc,
-        auc_low=low,
-        auc_high=high,
+        auc=area.auc,
+        auc_low=area.low,
+        auc_high=area.high,
+        auc_doubt=area.doubt,
         ap=float(average_precision_score(test.label, log_odds)),
         f1=float(f1_score(test.label, engaged)),
         accuracy=float(accuracy_score(test.label, engaged)),

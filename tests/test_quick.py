@@ -138,8 +138,8 @@ def test_a_dry_run_says_what_is_cached_and_what_a_change_would_cost(quick):
     assert re.search(r"^36 cells, \d+ steps; to run: nothing$", cached.stdout, re.MULTILINE)
     changed = finish(*options, "--set", "bootstrap=100")
     (to_run,) = re.findall(r"^36 cells, \d+ steps; to run: (.+)", changed.stdout, re.MULTILINE)
-    assert to_run.startswith("36 measure")
-    assert not re.search("features|fit|represent|attack", to_run)
+    # Random swaps compare models; no cell's figures depend on them.
+    assert re.fullmatch(r"\d+ differences", to_run)
 
 
 def test_the_formats_of_the_leaderboard_agree(quick):

@@ -70,7 +70,7 @@ def attacked(features, model, release, folder=None, attackers=("cosine",)):
     where = {"protocol": part("rolling"), "defense": part("none"), "seed": 0}
     for attacker in attackers:
         outcome = attack(features, vectors, attack=part(attacker), **where)
-        yield outcome, measure(outcome, replicates=1000, seed=0).row
+        yield outcome, measure(outcome).row
 
 
 def apart(source, features, deal):

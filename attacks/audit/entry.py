@@ -27,7 +27,8 @@ from attacks.gallery import Gallery
 from attacks.measures.comparisons import holm, paired_difference
 from attacks.measures.forecast import curve, forecast
 from attacks.measures.intervals import rate_intervals
-from attacks.measures.metrics import identification, log2_rank, reciprocal_rank, top_credit
+from attacks.measures.metrics import credits, identification, top_credit
+from attacks.measures.reliability import verdict
 from attacks.measures.risk import by_activity, user_risk
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
@@ -114,7 +115,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         probe, behind = _pooled(attack, vectors[cut.probe], user[cut.probe])
         true_row = np.searchsorted(known, behind)
         ranks = attack.ranks(probe, gallery, true_row)
-        figures = _figures(ranks, behind, len(known), replicates=replicates, seed=seed)
+        figures = _figures(ranks, behind, len(known))
         risk = user_risk(ranks, behind)
         forecasts = forecast(
             ranks,
@@ -128,6 +129,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         result = AttackResult(
             attack=name,
             figures={**figures, "num_dropped": cut.num_dropped},
+            **verdict(credits(ranks, len(known)), behind),
             curve=tuple(zip(sizes, curve(ranks, len(known), sizes).tolist(), strict=True)),
             forecasts=forecasts,
             by_activity=by_activity(risk, activity[risk.user]),
@@ -162,19 +164,15 @@ def _pooled(attack: Attack, probe: Vectors, user: Codes) -> tuple[Vectors, Codes
     return user_means(probe[kept], group).astype(np.float32), user[kept[first]]
 
 
-def _figures(
-    ranks: Ranks, user: Codes, num_gallery: int, *, replicates: int, seed: int
-) -> dict[str, float | int | None]:
+def _figures(ranks: Ranks, user: Codes, num_gallery: int) -> dict[str, float | int | None]:
     found = asdict(identification(ranks, user, num_gallery))
     del found["num_unmated"]  # the split has dropped them
     risk = user_risk(ranks, user)
     user_row = np.searchsorted(risk.user, user)
-    top1, log2_size = top_credit(ranks, 1), math.log2(num_gallery)
+    per_probe = credits(ranks, num_gallery)
     columns = {
-        "top1": top1,
-        "mrr": reciprocal_rank(ranks),
-        "bits": np.clip(1 - log2_rank(ranks) / log2_size, 0.0, 1.0),
-        "per_user_top1": top1,
+        **per_probe,
+        "per_user_top1": per_probe["top1"],
         "share_always": risk.always[user_row].astype(np.float64),
         "share_never": risk.never[user_row].astype(np.float64),
     }
@@ -183,13 +181,14 @@ def _figures(
     low, high = rate_intervals(
         np.column_stack(list(columns.values())),
         user,
-        replicates=replicates,
-        rng=np.random.default_rng(seed),
         per_user=[name in ("per_user_top1", "share_always", "share_never") for name in columns],
     )
     ends = zip(low.tolist(), high.tolist(), strict=True)
     bounds: dict[str, tuple[float, float]] = dict(zip(columns, ends, strict=True))
-    for name, source, scale in (("bits", "bits", log2_size), ("lift", "top1", num_gallery)):
+    for name, source, scale in (
+        ("bits", "bits", math.log2(num_gallery)),
+        ("lift", "top1", num_gallery),
+    ):
         bounds[name] = (scale * bounds[source][0], scale * bounds[source][1])
     figures: dict[str, float | int | None] = {}
     for name, value in found.items():
@@ -211,7 +210,7 @@ def _differences(
     rng = np.random.default_rng(seed)
     pairs = [(a, b) for a, b in combinations(top1, 2) if np.array_equal(top1[a][1], top1[b][1])]
     found = [
-        paired_difference(top1[a][0], top1[b][0], top1[a][1], replicates=replicates, rng=rng)
+        paired_difference(top1[a][0], top1[b][0], top1[a][1], swaps=replicates, rng=rng)
         for a, b in pairs
     ]
     adjusted = holm(np.array([one.p for one in found])).tolist()

@@ -23,6 +23,9 @@ class AttackResult:
         per_user_top1``, with ``_low`` and ``_high`` where there is an interval over users. Besides,
         ``bits_low bits_high bits_chance num_users``, and of the probed users the
         ``share_always`` and ``share_never`` identified, with intervals. None: a k above N.
+    interval, interval_reason
+        ``unreliable`` where the intervals of the figures over vectors may cover less often than
+        they say, and why; else ``ok``. That of per_user_top1 holds.
     curve
         Exact top-1 in random galleries of fewer users: ``(num_gallery, top1)``.
     forecasts
@@ -37,6 +40,8 @@ class AttackResult:
 
     attack: str
     figures: dict[str, float | int | None]
+    interval: str
+    interval_reason: str | None
     curve: tuple[tuple[int, float], ...]
     forecasts: tuple[Forecast, ...] | None
     by_activity: tuple[ActivityDecile, ...]
@@ -46,7 +51,8 @@ class AttackResult:
     @property
     def row(self) -> dict[str, Any]:
         """Name and figures: one row of a table."""
-        return {"attack": self.attack, **self.figures}
+        interval = {"interval": self.interval, "interval_reason": self.interval_reason}
+        return {"attack": self.attack, **self.figures, **interval}
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ def _findings(result: AttackResult, which: str) -> list[str]:
         against += " times better than chance"
     always, never = (_percents(figure[f"share_{which}"])[0] for which in ("always", "never"))
     found = [
+        *_doubts(result),
         f"an attacker with one {which} vector of each of {figure['num_gallery']:,} users names "
         f"the right user {rate} of the time ({interval}), {against}.",
         f"{always} of the users are named right every time, {never} never.",
@@ -111,6 +112,18 @@ def _findings(result: AttackResult, which: str) -> list[str]:
         rate, interval = _percents(one.top1, one.top1_low, one.top1_high)
         found.append(f"among {one.num_gallery:,} such users it would be {rate} ({interval}).")
     return found
+
+
+def _doubts(result: AttackResult) -> list[str]:
+    """Warn of intervals that may cover too seldom, and give the one that holds."""
+    if result.interval == "ok":
+        return []
+    keys = ("per_user_top1", "per_user_top1_low", "per_user_top1_high")
+    rate, interval = _percents(*(result.figures[key] or 0.0 for key in keys))
+    return [
+        f"the right user is named {rate} of the time ({interval}) if each user counts once; "
+        f"intervals over vectors are unreliable here ({result.interval_reason})."
+    ]
 
 
 def _percents(rate: float, *bounds: float) -> tuple[str, str]:

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from scipy.optimize import approx_fprime, least_squares
 from scipy.special import digamma, expit, logit, poch
 
-from attacks.measures.intervals import FEW_USERS, bootstrap
+from attacks.measures.bootstrap import FEW_USERS, bootstrap
 from attacks.measures.metrics import top1_credit_at, top_credit
 from attacks.ranks.exact import Ranks
 

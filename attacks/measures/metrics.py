@@ -119,6 +119,20 @@ def identification(ranks: Ranks, user: NDArray[Any], num_gallery: int) -> Identi
     )
 
 
+def credits(ranks: Ranks, num_gallery: int) -> dict[str, Values]:
+    """Figures of each probe in [0, 1] whose means are top-1, MRR, and bits over log2 N.
+
+    In a gallery of one user there is nothing to tell: bits are 0.
+    """
+    log2_size = math.log2(num_gallery)
+    share = 1 - log2_rank(ranks) / log2_size if log2_size else np.zeros(len(ranks.greater))
+    return {
+        "top1": top_credit(ranks, 1),
+        "mrr": reciprocal_rank(ranks),
+        "bits": np.clip(share, 0.0, 1.0),
+    }
+
+
 def mated(ranks: Ranks, num_gallery: int) -> NDArray[np.bool_]:
     """Whether each probe's user is in the gallery, ``(n,)``; an absent one has ``greater`` = N.
 

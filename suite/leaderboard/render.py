@@ -38,6 +38,12 @@ NO_UTILITY = (
     "vectors would make any defense look free."
 )
 
+MARKED = (
+    "per user: the lift and the interval over users, each counting once, shown first where a few "
+    "active users decide the lift over probes or the AUC, so that its interval may cover too "
+    "seldom (interval_reason in the CSV and JSON)."
+)
+
 NAMES = ("model", "release", "defense", "attack")
 NUMBERS = ("lift", "x raw", "top-1", "AUC")
 SEEDS = ("seeds", "lift sd", "AUC sd")
@@ -81,7 +87,7 @@ class Line:
         row = self.rows[0]
         texts = [
             *(row.model, row.release, row.defense, row.attack),
-            self._interval("lift", _figure),
+            self._lift(),
             _two_decimals(self.amplification),
             _percent(self.mean("top1")),
             self._interval("auc", _rate),
@@ -93,6 +99,20 @@ class Line:
                 _rate(self.spread("auc")),
             ]
         return texts
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether no row's intervals over probes or events are marked."""
+        return all(row.interval != "unreliable" for row in self.rows)
+
+    def _lift(self) -> str:
+        """Lift over probes; where its interval is unreliable the lift over users goes first."""
+        keys = ("per_user_top1", "per_user_top1_low", "per_user_top1_high", "num_gallery")
+        over_users, low, high, size = map(self.mean, keys)
+        if self.is_reliable or over_users is None or low is None or high is None or size is None:
+            return self._interval("lift", _figure)
+        bounds = f"[{_figure(size * low)}, {_figure(size * high)}]"
+        return f"{_figure(size * over_users)} {bounds} per user; {_figure(self.mean('lift'))}"
 
     def _interval(self, key: str, form: Callable[[float | None], str]) -> str:
         low, high = self.mean(f"{key}_low"), self.mean(f"{key}_high")
@@ -197,8 +217,10 @@ def notes(board: Leaderboard) -> list[str]:
         for row in board.rows
         if row.auc is None
     )
+    marked = any(row.interval == "unreliable" for row in board.rows)
     return [
         READING,
+        *([MARKED] if marked else []),
         *([NO_UTILITY] if undetermined else []),
         *_below_chance(board),
         *([f"Claimed by {claimed.source}. {claimed.note}"] if claimed else []),

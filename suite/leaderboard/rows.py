@@ -62,6 +62,9 @@ class Row(BaseModel):
         Users whose every probe, or no probe, is identified.
     per_user_top1
         Mean over users of each user's top-1.
+    interval, interval_reason
+        ``unreliable`` where the interval of a figure over probes or events may cover less often
+        than it says; which figure, and why. Those of per_user_top1 hold.
     fit_s, represent_s, attack_s
         Seconds of the three steps; left out of every comparison.
     digest
@@ -98,6 +101,8 @@ class Row(BaseModel):
     mean_rank: Rank | None = None
     median_rank: Rank | None = None
     bits: float | None = None
+    bits_low: float | None = None
+    bits_high: float | None = None
     lift: NonNegativeFloat | None = None
     lift_low: NonNegativeFloat | None = None
     lift_high: NonNegativeFloat | None = None
@@ -111,6 +116,8 @@ class Row(BaseModel):
     per_user_top1: Rate | None = None
     per_user_top1_low: Rate | None = None
     per_user_top1_high: Rate | None = None
+    interval: Literal["ok", "unreliable"] | None = None
+    interval_reason: str | None = None
     num_parameters: NonNegativeInt | None = None
     fit_s: NonNegativeFloat | None = None
     represent_s: NonNegativeFloat | None = None

@@ -38,7 +38,7 @@ def analyses(plans: list[Plan], replicates: int, *, tasks: bool = False) -> list
     With ``tasks`` every fitted model is also measured by label.
     """
     by_label = _tasks(plans, replicates) if tasks else ()
-    return [*_differences(plans, replicates), *_attributions(plans, replicates), *by_label]
+    return [*_differences(plans, replicates), *_attributions(plans), *by_label]
 
 
 def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
@@ -49,7 +49,6 @@ def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
     for names, cells in families:
         arguments = {
             "names": [p.names["model"] for p in cells],
-            "replicates": replicates,
             # Times the comparisons no p could else be small, whatever the difference.
             "swaps": max(replicates, SWAPS_PER_COMPARISON * comparisons),
             "seed": names["seed"],
@@ -57,14 +56,13 @@ def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
         yield _analysis("differences", names, cells, arguments)
 
 
-def _attributions(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
+def _attributions(plans: list[Plan]) -> Iterator[Analysis]:
     shared = ("dataset", "model", "defense", "attack", "seed")
     for names, cells in _grouped([p for p in plans if "attack" in p.timed], shared):
         at = {_protocol_and_release(p.cell): p for p in cells}
         if set(SOURCES.values()) <= at.keys():
             chosen = [at[source] for source in SOURCES.values()]
-            arguments = {"replicates": replicates, "seed": names["seed"]}
-            yield _analysis("attribution", names, chosen, arguments)
+            yield _analysis("attribution", names, chosen, {})
 
 
 def _tasks(plans: list[Plan], replicates: int) -> Iterator[Analysis]:

@@ -236,11 +236,7 @@ def _measure(cell: Cell, suite: Suite, features: Step, attack: Step) -> Step:
     return Step(
         "measure",
         f"measure {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
-        {
-            "replicates": suite.bootstrap,
-            "seed": cell.seed,
-            "defended": cell.defense.name != UNDEFENDED,
-        },
+        {"defended": cell.defense.name != UNDEFENDED},
         (attack, *fitted),
         ("suite.steps.measure",),
     )

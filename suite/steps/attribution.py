@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
-from attacks.measures.comparisons import paired_difference
+from attacks.measures.comparisons import paired_interval
 from attacks.measures.intervals import rate_intervals
 from attacks.measures.metrics import top1_credit_at
 from attacks.ranks.exact import Ranks
@@ -15,7 +13,7 @@ from suite.artifacts.figures import SOURCES, Attribution
 from suite.artifacts.outcome import Outcome
 
 
-def attribution(*outcomes: Outcome, replicates: int, seed: int) -> Attribution:
+def attribution(*outcomes: Outcome) -> Attribution:
     """Take one model's lift apart.
 
     Parameters
@@ -24,8 +22,6 @@ def attribution(*outcomes: Outcome, replicates: int, seed: int) -> Attribution:
         Those of ``SOURCES``: the model under ``static``, ``disjoint`` and ``rolling``; its raw
         inputs and its untrained network under ``rolling``; the model under ``unseen`` among
         trained and among held-out users.
-    replicates, seed
-        Of the bootstrap over users.
 
     Returns
     -------
@@ -33,12 +29,11 @@ def attribution(*outcomes: Outcome, replicates: int, seed: int) -> Attribution:
         At the size of the smallest gallery among them.
     """
     n = min(outcome.num_gallery for outcome in outcomes)
-    draws: dict[str, Any] = {"replicates": replicates, "rng": np.random.default_rng(seed)}
     lifts = dict(zip(SOURCES, (_lift_at(outcome, n) for outcome in outcomes), strict=True))
     figures = {}
     for name, probes in lifts.items():
         credit = probes["lift"].to_numpy() / n
-        low, high = rate_intervals(credit[:, None], probes["user_id"].to_numpy(), **draws)
+        low, high = rate_intervals(credit[:, None], probes["user_id"].to_numpy())
         figures[name] = [n * float(credit.mean()), n * float(low[0]), n * float(high[0])]
     for name, more, less in (
         ("static_input", "static", "disjoint"),
@@ -46,8 +41,7 @@ def attribution(*outcomes: Outcome, replicates: int, seed: int) -> Attribution:
     ):
         both = lifts[more].join(lifts[less], on="event_id", maintain_order="left")
         columns = (both[c].to_numpy() for c in ("lift", "lift_right", "user_id"))
-        found = paired_difference(*columns, **draws)
-        figures[name] = [found.difference, found.low, found.high]
+        figures[name] = list(paired_interval(*columns))
     figures["memorized"] = _unpaired(figures["trained"], figures["held_out"])
     return Attribution(n, figures)
 

@@ -16,9 +16,7 @@ from suite.artifacts.figures import Differences
 from suite.artifacts.outcome import Outcome
 
 
-def differences(
-    *outcomes: Outcome, names: list[str], replicates: int, swaps: int, seed: int
-) -> Differences:
+def differences(*outcomes: Outcome, names: list[str], swaps: int, seed: int) -> Differences:
     """Compare every two of several attacks on the same probes.
 
     Parameters
@@ -27,10 +25,8 @@ def differences(
         Of cells that differ only in the model or the release.
     names
         What each is called.
-    replicates, seed
-        Of the bootstrap over users.
-    swaps
-        Behind each p.
+    swaps, seed
+        Random swaps behind each p.
 
     Returns
     -------
@@ -44,7 +40,6 @@ def differences(
             x * a.num_gallery,
             y * b.num_gallery,
             user,
-            replicates=replicates,
             swaps=swaps,
             rng=np.random.default_rng(seed),
         )

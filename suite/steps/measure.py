@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
@@ -11,9 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from attacks.measures import intervals
 from attacks.measures import metrics as reid
 from attacks.measures.detection import fnir_at_fpir
+from attacks.measures.intervals import rate_intervals
+from attacks.measures.reliability import verdict
 from attacks.measures.risk import decile, user_risk
 from attacks.ranks.exact import Ranks
 from suite import utility as metrics
@@ -21,6 +23,8 @@ from suite.artifacts.figures import Measures
 from suite.artifacts.fitted import Fitted
 from suite.artifacts.outcome import Outcome
 from suite.training import scores
+
+Values = NDArray[np.float64]
 
 FPIRS = (0.001, 0.01, 0.1)
 
@@ -31,14 +35,7 @@ DEFENDED = "utility is null: the model's scores do not pass through the defense"
 BELOW_CHANCE = "the interval of the lift lies below chance: something else than identity decides"
 
 
-def measure(
-    outcome: Outcome,
-    fitted: Fitted | None = None,
-    *,
-    replicates: int,
-    seed: int,
-    defended: bool = False,
-) -> Measures:
+def measure(outcome: Outcome, fitted: Fitted | None = None, *, defended: bool = False) -> Measures:
     """Compute every figure of a cell.
 
     Parameters
@@ -47,10 +44,6 @@ def measure(
         Ranks of all probes.
     fitted
         Scores of the model; None for a release that is no model's, whose utility is null.
-    replicates
-        Of the bootstrap over users, the gallery fixed.
-    seed
-        Of the bootstrap.
     defended
         Whether a defense has changed the vectors. The scores are of the vectors before it, so
         that AUC, AP, F1 and log loss are null, and the row says why.
@@ -61,7 +54,11 @@ def measure(
         Rates in [0, 1]. ``reid/num_rounded`` and ``reid/num_tied_apart`` say how many vectors that
         differ are not told apart, where there are any; see ``Outcome``.
     """
-    row, extra = _reidentification(outcome, replicates, seed), _open_set(outcome)
+    ranks, user = _mated(outcome)
+    credits = reid.credits(ranks, outcome.num_gallery)
+    row = asdict(reid.identification(ranks, user, outcome.num_gallery))
+    row |= _bounds(credits, user, outcome.num_gallery) | {"num_dropped": outcome.num_dropped}
+    extra = _open_set(outcome)
     reasons = [BELOW_CHANCE] if row["lift_high"] < 1 else []
     extra |= {f"inversion/{name}": value for name, value in outcome.facts.items()}
     merged = {"rounded": outcome.num_rounded, "tied_apart": outcome.num_tied_apart}
@@ -75,6 +72,7 @@ def measure(
         reasons += [DEFENDED] if defended else []
     if reasons:
         row["reason"] = "; ".join(reasons)
+    row |= verdict(credits, user, auc=row.pop("auc_doubt", None))
     return Measures(row, extra, _users(outcome))
 
 
@@ -121,7 +119,7 @@ def _utility(fitted: Fitted) -> tuple[dict[str, Any], dict[str, float]]:
     """Keys of the row, and what the tracker shows besides."""
     validation, test = (_scores(fitted, window) for window in ("validation", "test"))
     utility = asdict(metrics.utility(validation, test, fitted.positive_weight[0]))
-    keys = ("auc", "auc_low", "auc_high", "ap", "f1", "log_loss")
+    keys = ("auc", "auc_low", "auc_high", "auc_doubt", "ap", "f1", "log_loss")
     row = {key: utility[key] for key in keys}
     return row, {"utility/rce": utility["rce"]} | _by_label(fitted)
 
@@ -146,22 +144,19 @@ def _scores(fitted: Fitted, window: str) -> metrics.Scores:
     return metrics.Scores(*columns)
 
 
-def _reidentification(outcome: Outcome, replicates: int, seed: int) -> dict[str, Any]:
-    ranks, user = _mated(outcome)
-    found = asdict(reid.identification(ranks, user, outcome.num_gallery))
-    top1, reciprocal = reid.top_credit(ranks, 1), reid.reciprocal_rank(ranks)
-    bounds = intervals.rate_intervals(
-        np.column_stack([top1, reciprocal, top1]),
-        user,
-        replicates=replicates,
-        rng=np.random.default_rng(seed),
-        per_user=(False, False, True),
-    )
+def _bounds(
+    credits: dict[str, Values], user: NDArray[np.int64], num_gallery: int
+) -> dict[str, float]:
+    """Return the bounds of every figure that has some."""
+    columns = {**credits, "per_user_top1": credits["top1"]}
+    per_user = [name == "per_user_top1" for name in columns]
+    bounds = rate_intervals(np.column_stack(list(columns.values())), user, per_user=per_user)
+    found: dict[str, float] = {}
     for end, values in bounds._asdict().items():
-        for name, bound in zip(("top1", "mrr", "per_user_top1"), values.tolist(), strict=True):
-            found[f"{name}_{end}"] = bound
-        found[f"lift_{end}"] = found[f"top1_{end}"] * outcome.num_gallery
-    return {**found, "num_dropped": outcome.num_dropped}
+        found |= {f"{name}_{end}": v for name, v in zip(columns, values.tolist(), strict=True)}
+        found[f"lift_{end}"] = found[f"top1_{end}"] * num_gallery
+        found[f"bits_{end}"] *= math.log2(num_gallery)
+    return found
 
 
 def _open_set(outcome: Outcome) -> dict[str, float]:

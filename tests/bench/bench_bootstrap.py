@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from attacks.measures.intervals import bootstrap
+from attacks.measures.bootstrap import bootstrap
 
 PROBES, USERS, REPLICATES, SLICE, FIGURES, ROUNDS = 280_000, 28_361, 10_000, 20, 6, 3
 

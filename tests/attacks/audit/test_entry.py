@@ -95,7 +95,7 @@ def test_every_figure_is_that_of_a_loop_over_users(
         np.testing.assert_allclose(top1, ahead)
 
 
-def test_every_interval_is_that_of_users_resampled_by_a_loop() -> None:
+def test_every_interval_is_about_that_of_users_resampled_by_a_loop() -> None:
     user, vector, time = people(100, 4, 0.5)
     (result,) = audit(user, vector, time=time, attacks={"cosine": Cosine()}).attacks
     expected = brute_force(user, vector, time, is_cosine=True)
@@ -120,7 +120,7 @@ def test_every_interval_is_that_of_users_resampled_by_a_loop() -> None:
     for name, values in drawn.items():
         low, high = np.quantile(values, [0.025, 0.975])
         bounds = result.figures[f"{name}_low"], result.figures[f"{name}_high"]
-        assert bounds == pytest.approx((low, high), abs=0.1 * (high - low)), name
+        assert bounds == pytest.approx((low, high), abs=0.25 * (high - low)), name
 
 
 def test_the_per_user_table_names_users_and_their_own_rates() -> None:

@@ -128,6 +128,22 @@ def test_a_lift_below_chance_is_named_below_the_tables():
     assert found in " ".join(shown(board(below)).split())
 
 
+def test_an_unreliable_lift_stands_behind_the_one_over_users():
+    over_users = {"per_user_top1": 0.01, "per_user_top1_low": 0.008, "per_user_top1_high": 0.013}
+    marked = row(**over_users, interval="unreliable", interval_reason="top1: rests on 5 users")
+    kept = row(**over_users, seed=1, model="bilstm", interval="ok")
+
+    (section,) = render.sections(board(marked, kept))
+    cells = {line[0]: line[section.header.index("lift")] for line in section.lines}
+    assert cells == {
+        "mlp": "10.0 [8.00, 13.0] per user; 20.0",
+        "bilstm": "20.0 [15.0, 26.0]",
+    }
+    assert render.MARKED in render.notes(board(marked, kept))
+    assert render.MARKED not in render.notes(board(kept))
+    assert "10.0 [8.00, 13.0] per user; 20.0" in shown(board(marked, kept))
+
+
 def test_a_group_says_what_its_lift_is_relative_to():
     (group,) = render.groups([row(synthetic=True)])
     assert group.title == (

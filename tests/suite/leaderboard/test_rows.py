@@ -40,6 +40,8 @@ KEYS = [
     "mean_rank",
     "median_rank",
     "bits",
+    "bits_low",
+    "bits_high",
     "lift",
     "lift_low",
     "lift_high",
@@ -53,6 +55,8 @@ KEYS = [
     "per_user_top1",
     "per_user_top1_low",
     "per_user_top1_high",
+    "interval",
+    "interval_reason",
     "num_parameters",
     "fit_s",
     "represent_s",
@@ -176,6 +180,8 @@ def test_only_seconds_are_left_out_of_a_comparison(key):
         "reason": "none",
         "mean_rank": 2.0,
         "median_rank": 2.0,
+        "interval": "unreliable",
+        "interval_reason": "few",
     }
     texts = {"dataset", "model", "release", "protocol", "defense", "attack", "digest"}
     base = {"reason": "", **({"reason": "x"} if key == "status" else {})}

@@ -41,7 +41,7 @@ def hits(share, *, n=500, seed=0, **more) -> Outcome:
 
 def test_the_difference_is_that_of_the_lifts_on_the_same_probes():
     a, b = hits(0.4, seed=1), hits(0.1, seed=2)
-    found = differences(a, b, names=["a", "b"], replicates=500, swaps=500, seed=0).rows
+    found = differences(a, b, names=["a", "b"], swaps=500, seed=0).rows
 
     lifts = [100 * np.mean(o.probes["greater"].to_numpy() == 0) for o in (a, b)]
     assert [(row["first"], row["second"]) for row in found] == [("a", "b")]
@@ -52,15 +52,13 @@ def test_the_difference_is_that_of_the_lifts_on_the_same_probes():
 
 def test_equal_attacks_do_not_differ():
     a = hits(0.3)
-    (row,) = differences(a, a, names=["a", "b"], replicates=500, swaps=500, seed=0).rows
+    (row,) = differences(a, a, names=["a", "b"], swaps=500, seed=0).rows
 
     assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
 
 
 def test_every_two_of_several_are_compared():
-    three = differences(
-        *[hits(s) for s in (0.1, 0.2, 0.3)], names=list("abc"), replicates=9, swaps=9, seed=0
-    )
+    three = differences(*[hits(s) for s in (0.1, 0.2, 0.3)], names=list("abc"), swaps=9, seed=0)
 
     assert [(r["first"], r["second"]) for r in three.rows] == [("a", "b"), ("a", "c"), ("b", "c")]
 
@@ -71,7 +69,7 @@ def sources(**others) -> list[Outcome]:
 
 
 def test_equal_cells_attribute_nothing():
-    found = attribution(*sources(), replicates=300, seed=0)
+    found = attribution(*sources())
 
     assert found.num_gallery == 100
     assert found.figures["static_input"] == [0, 0, 0]
@@ -82,9 +80,7 @@ def test_equal_cells_attribute_nothing():
 
 
 def test_what_the_disjoint_half_lacks_is_static_input():
-    found = attribution(
-        *sources(static=hits(0.9), disjoint=hits(0.1)), replicates=300, seed=0
-    ).figures
+    found = attribution(*sources(static=hits(0.9), disjoint=hits(0.1))).figures
 
     assert found["static_input"][0] == pytest.approx(found["static"][0] - found["disjoint"][0])
     assert found["static_input"][1] > 0
@@ -94,7 +90,7 @@ def test_lifts_are_compared_at_the_smallest_gallery():
     """Second of 3 users: the one ahead is in a gallery of 2 half of the time."""
     small = outcome([0] * 50, num_gallery=2)
     large = outcome([1] * 50, num_gallery=3)
-    found = attribution(*sources(static=large, disjoint=small), replicates=50, seed=0)
+    found = attribution(*sources(static=large, disjoint=small))
 
     assert found.num_gallery == 2
     assert found.figures["static"][0] == pytest.approx(2 * 0.5)
@@ -103,7 +99,7 @@ def test_lifts_are_compared_at_the_smallest_gallery():
 
 def test_training_is_compared_on_the_probes_that_both_have():
     rolling, untrained = hits(0.5, n=400), hits(0.1, n=300, seed=5)
-    found = attribution(*sources(rolling=rolling, random_net=untrained), replicates=50, seed=0)
+    found = attribution(*sources(rolling=rolling, random_net=untrained))
 
     both = rolling.probes.head(300)["greater"].to_numpy() == 0
     alone = untrained.probes["greater"].to_numpy() == 0
@@ -111,9 +107,9 @@ def test_training_is_compared_on_the_probes_that_both_have():
 
 
 def test_results_are_saved_and_loaded(tmp_path):
-    one = differences(hits(0.4), hits(0.1), names=["a", "b"], replicates=50, swaps=50, seed=0)
+    one = differences(hits(0.4), hits(0.1), names=["a", "b"], swaps=50, seed=0)
     one.save(tmp_path)
-    two = attribution(*sources(), replicates=50, seed=0)
+    two = attribution(*sources())
     two.save(tmp_path)
 
     assert Differences.load(tmp_path) == one
@@ -122,7 +118,7 @@ def test_results_are_saved_and_loaded(tmp_path):
 
 def test_best_is_chosen_on_validation_and_reported_on_test():
     validation = [hits(0.2), hits(0.6), hits(0.4)]
-    test = [measure(hits(share), replicates=100, seed=0) for share in (0.9, 0.3, 0.8)]
+    test = [measure(hits(share)) for share in (0.9, 0.3, 0.8)]
     found = best(*validation, *test, candidates=["a", "b", "c"])
 
     assert isinstance(found, Measures)
@@ -149,7 +145,7 @@ def test_a_clear_difference_stays_one_after_the_correction_for_all_comparisons()
     assert num_comparisons == 36
     (swaps,) = {a.step.arguments["swaps"] for a in found}
     outcomes = [hits(0.9, seed=1), hits(0.1, seed=2)]
-    rows = differences(*outcomes, names=["a", "b"], replicates=100, swaps=swaps, seed=0).rows
+    rows = differences(*outcomes, names=["a", "b"], swaps=swaps, seed=0).rows
     assert holm(np.full(num_comparisons, rows[0]["p"])).max() < 0.05
 
 
@@ -164,11 +160,9 @@ def test_tables_hold_the_corrected_p_and_every_answer():
     found = []
     for analysis in analyses(plans(suite), replicates=100):
         if analysis.step.kind == "differences":
-            result = differences(
-                hits(0.4), hits(0.1), names=["a", "b"], replicates=99, swaps=99, seed=0
-            )
+            result = differences(hits(0.4), hits(0.1), names=["a", "b"], swaps=99, seed=0)
         else:
-            result = attribution(*sources(), replicates=50, seed=0)
+            result = attribution(*sources())
         found.append((analysis, result))
     tables = {table.title.split(":")[0].split(",")[0]: table for table in sections(found, [])}
     compared, answers = tables.values()

@@ -87,7 +87,6 @@ CHANGES = {
     "protocol parameter": {
         "protocols": [{"static": {"users": "all"}}, {"rolling": {"probes": "validation"}}]
     },
-    "bootstrap": {"bootstrap": 200},
 }
 
 
@@ -105,7 +104,6 @@ def test_the_digest_of_a_cell_changes_with_every_parameter(one, other):
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
-        ("bootstrap", {"features", "fit", "represent", "attack"}),
         ("protocol parameter", {"features", "fit", "represent"}),
         ("training", {"features"}),
         ("model parameter", {"features"}),
@@ -116,6 +114,10 @@ def test_a_change_redoes_what_depends_on_it_and_no_more(change, kept):
     before, after = plans(), plans(**CHANGES[change])
     for kind in ("features", "fit", "represent", "attack", "measure"):
         assert (digests(kind, before) == digests(kind, after)) == (kind in kept), kind
+
+
+def test_no_cell_depends_on_resamples():
+    assert [p.digest for p in plans(bootstrap=200)] == [p.digest for p in plans()]
 
 
 def test_no_digest_depends_on_where_things_run():

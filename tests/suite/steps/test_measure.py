@@ -51,7 +51,7 @@ def fitted(n: int = 400, weight: float = 3.0) -> Fitted:
 
 
 def test_reidentification_is_what_one_works_out_by_hand():
-    row = measure(outcome(), replicates=100, seed=0).row
+    row = measure(outcome()).row
     expected = {
         "top1": (1 + 1 + 0 + 0 + 1 / 2 + 0) / 6,
         "mrr": (1 + 1 + 1 / 2 + 1 / 4 + (1 + 1 / 2) / 2 + 1 / 3) / 6,
@@ -72,7 +72,7 @@ def test_reidentification_is_what_one_works_out_by_hand():
 
 
 def test_the_figures_hold_the_keys_of_a_row_which_they_can_become():
-    row = measure(outcome(), fitted(), replicates=100, seed=0).row
+    row = measure(outcome(), fitted()).row
     names = dict.fromkeys(("dataset", "model", "release", "protocol", "defense", "attack"), "x")
     shown = {key: value for key, value in row.items() if key in Row.model_fields}
     assert row.keys() - shown.keys() == {"bits_chance", "num_unmated", "num_users"}
@@ -82,28 +82,36 @@ def test_the_figures_hold_the_keys_of_a_row_which_they_can_become():
 def test_intervals_hold_the_figure_and_lift_is_top1_times_the_gallery():
     rng = np.random.default_rng(0)
     ranks = [(user, int(rng.integers(3)), 0) for user in range(60) for _ in range(5)]
-    row = measure(outcome(ranks, num_gallery=60), replicates=500, seed=0).row
+    row = measure(outcome(ranks, num_gallery=60)).row
     for key in ("top1", "mrr", "lift", "per_user_top1"):
         assert row[f"{key}_low"] < row[key] < row[f"{key}_high"]
     for end in ("low", "high"):
         assert row[f"lift_{end}"] == pytest.approx(60 * row[f"top1_{end}"])
 
 
-def test_the_seed_decides_the_intervals_and_nothing_else():
+def test_bits_have_bounds_in_bits():
     rng = np.random.default_rng(0)
-    ranks = [(user, int(rng.integers(3)), 0) for user in range(60) for _ in range(5)]
-    one, same, other = (
-        measure(outcome(ranks, num_gallery=60), replicates=100, seed=seed).row for seed in (0, 0, 1)
-    )
-    assert one == same
-    differing = {key for key in one if one[key] != other[key]}
-    assert differing
-    assert all(key.endswith(("_low", "_high")) for key in differing)
+    ranks = [(user, int(rng.integers(60)), 0) for user in range(60) for _ in range(5)]
+    row = measure(outcome(ranks, num_gallery=60)).row
+    assert row["bits_low"] < row["bits"] < row["bits_high"] <= math.log2(60)
+    # At least twice the standard error of the users' means either way, and little more.
+    means = [np.mean([math.log2(g + 1) for _, g, _ in ranks[i : i + 5]]) for i in range(0, 300, 5)]
+    ratio = (row["bits_high"] - row["bits_low"]) / (4 * np.std(means) / 60**0.5)
+    assert 1 < ratio < 1.25
+
+
+def test_a_row_whose_active_users_are_identified_more_often_is_marked():
+    many = [(user, 0, 0) for user in range(10) for _ in range(180 + 2 * user)]
+    few = [(user, 0 if user % 9 == 0 else user % 7 + 1, 0) for user in range(10, 310)] * 4
+    row = measure(outcome(many + few, num_gallery=310)).row
+    assert row["interval"] == "unreliable"
+    assert row["interval_reason"].startswith("top1, mrr, bits: differs between active and other")
+    assert measure(outcome(few, num_gallery=310)).row["interval"] == "ok"
 
 
 def test_utility_is_scikit_learns_on_the_test_window():
     model = fitted()
-    measures = measure(outcome(), model, replicates=100, seed=0)
+    measures = measure(outcome(), model)
     test = model.scores.filter(window="test")
     label, logit = test["engaged"].to_numpy(), test["logit"].to_numpy()
     probability = expit(logit.astype(float) - math.log(3))
@@ -122,15 +130,15 @@ def test_utility_is_scikit_learns_on_the_test_window():
 
 
 def test_a_release_that_is_no_models_has_no_utility():
-    measures = measure(outcome(), replicates=100, seed=0)
+    measures = measure(outcome())
     assert not {"auc", "ap", "f1", "log_loss", "num_parameters"} & measures.row.keys()
     assert measures.extra == {}
 
 
 def test_a_defended_row_has_no_utility_and_says_why():
     """The scores are those of undefended vectors: any defense would look free."""
-    undefended = measure(outcome(), fitted(), replicates=100, seed=0)
-    defended = measure(outcome(), fitted(), replicates=100, seed=0, defended=True)
+    undefended = measure(outcome(), fitted())
+    defended = measure(outcome(), fitted(), defended=True)
     utility = {"auc", "auc_low", "auc_high", "ap", "f1", "log_loss"}
     assert undefended.row.keys() - defended.row.keys() == utility
     assert "reason" not in undefended.row
@@ -149,25 +157,23 @@ def test_a_lift_whose_interval_lies_below_chance_is_flagged(flagged):
     rng = np.random.default_rng(0)
     hit = rng.random(4000) < (0.02 if flagged else 0.1)
     ranks = [(number % 400, 0 if hit[number] else 10, 0) for number in range(4000)]
-    row = measure(outcome(ranks, num_gallery=20), fitted(), replicates=200, seed=0).row
+    row = measure(outcome(ranks, num_gallery=20), fitted()).row
     assert (row["lift_high"] < 1) == flagged
     assert ("below chance" in row.get("reason", "")) == flagged
-    defended = measure(
-        outcome(ranks, num_gallery=20), fitted(), replicates=200, seed=0, defended=True
-    ).row
+    defended = measure(outcome(ranks, num_gallery=20), fitted(), defended=True).row
     assert ("below chance" in defended["reason"]) == flagged
     assert "utility is null" in defended["reason"]
 
 
 def test_probes_of_unknown_users_are_no_misses():
     with_unknown = [*RANKS, (9, 4, 0), (9, 4, 0)]
-    row = measure(outcome(with_unknown, best_score=0.5), replicates=100, seed=0).row
-    known = measure(outcome(), replicates=100, seed=0).row
+    row = measure(outcome(with_unknown, best_score=0.5)).row
+    known = measure(outcome()).row
     assert row == known
 
 
 def test_every_user_has_a_row_of_risk():
-    users = measure(outcome(), replicates=100, seed=0).users.sort("user_id")
+    users = measure(outcome()).users.sort("user_id")
     assert users["user_id"].to_list() == [1, 2, 3]
     assert users["num_probes"].to_list() == [2, 2, 2]
     assert users["top1"].to_list() == [1, 0, 0.25]
@@ -178,7 +184,7 @@ def test_every_user_has_a_row_of_risk():
 
 def test_the_best_attack_is_chosen_on_validation_and_reported_on_test():
     weak, strong = outcome(), outcome([(user, 0, 0) for user, *_ in RANKS])
-    first, second = (measure(o, replicates=100, seed=0) for o in (strong, weak))
+    first, second = (measure(o) for o in (strong, weak))
     # On validation the second is the stronger one, although it is the weaker one on test.
     chosen = best(weak, strong, first, second, candidates=["cosine", "euclidean"])
     assert chosen.row == second.row | {"reason": "strongest on validation: euclidean"}
@@ -186,7 +192,7 @@ def test_the_best_attack_is_chosen_on_validation_and_reported_on_test():
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    measures = measure(outcome(), fitted(), replicates=100, seed=0)
+    measures = measure(outcome(), fitted())
     measures.save(tmp_path)
     again = Measures.load(tmp_path)
     assert (again.row, again.extra) == (measures.row, measures.extra)
@@ -197,4 +203,4 @@ def test_a_logit_that_is_not_finite_is_refused():
     broken = fitted()
     broken.scores[0, "logit"] = math.nan
     with pytest.raises(ValueError, match="validation window: 1 logits are NaN or infinite"):
-        measure(outcome(), broken, replicates=100, seed=0)
+        measure(outcome(), broken)
