@@ -111,17 +111,18 @@ def tune(  # noqa: PLR0913 - a flag each
     epilog="Examples: latentprint audit vectors.parquet | latentprint audit vectors.parquet "
     "--user reader --vector emb --attack cosine --attack 'aggregated: {m: 2}' | "
     "latentprint audit vectors.parquet --forecast-to 1000000 | "
-    "latentprint audit vectors.npy --user ids.npy --time times.npy. "
+    "latentprint audit vectors.npy --user ids.npy --time times.npy | "
+    "latentprint audit vectors.csv --no-role. "
     "Without times the split is random, an upper reading."
 )
 def audit(  # noqa: PLR0913 - a flag each
-    file: Annotated[Path, typer.Argument(help="Parquet, or a .npy matrix of vectors.")],
-    user: Annotated[str, typer.Option(help="Column of user ids, or their .npy.")] = "user_id",
+    file: Annotated[Path, typer.Argument(help="Parquet, CSV, JSON Lines, .npz, or a .npy matrix.")],
+    user: Annotated[str, typer.Option(help="Column (or .npy) of user ids.")] = "user_id",
     vector: Annotated[
         list[str] | None,
         typer.Option(
             help="Column of lists, prefix of numbered columns, or, repeated, several columns. "
-            "Default: vector."
+            "Default: vector, else the only column of lists or numbered columns."
         ),
     ] = None,
     time: Annotated[
@@ -138,6 +139,15 @@ def audit(  # noqa: PLR0913 - a flag each
             "are dropped. Default: session, if there is one."
         ),
     ] = None,
+    no_time: Annotated[
+        bool, typer.Option("--no-time", help="A column named time is something else.")
+    ] = False,
+    no_role: Annotated[
+        bool, typer.Option("--no-role", help="A column named role is something else.")
+    ] = False,
+    no_session: Annotated[
+        bool, typer.Option("--no-session", help="A column named session is something else.")
+    ] = False,
     attack: Annotated[
         list[str] | None,
         typer.Option(help="Attack (see: list attacks); repeatable. Default: cosine, euclidean."),
@@ -152,15 +162,17 @@ def audit(  # noqa: PLR0913 - a flag each
     ] = None,
 ) -> None:
     """Attack vectors that any system produced, and say how often that names somebody."""
-    from suite.cli.audit import read
     from suite.cli.audit import run as run_audit
+    from suite.vectors.read import read
 
+    left_out = {"time": no_time, "role": no_role, "session": no_session}
     run_audit(
         read(
             file,
             user=user,
-            vector=vector or ["vector"],
+            vector=vector or [],
             columns={"time": time, "role": role, "session": session},
+            without=[name for name, is_left_out in left_out.items() if is_left_out],
         ),
         name=str(file),
         attacks=attack or ["cosine", "euclidean"],
@@ -277,5 +289,7 @@ def main() -> None:
         app()
     except (ValueError, LookupError, OSError) as error:
         text = str(error.args[0] if isinstance(error, LookupError) and error.args else error)
-        sys.stderr.write(f"latentprint: {' '.join(text.split())}\n")
+        # Names in a user's files may hold anything; a terminal acts on control characters.
+        plain = "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
+        sys.stderr.write(f"latentprint: {plain}\n")
         sys.exit(2)

@@ -13,8 +13,10 @@ import pytest
 
 from attacks.audit import audit
 from suite import cli, registry
-from suite.cli.audit import first_rows, read, run
+from suite.cli.audit import run
 from suite.leaderboard.rows import Row
+from suite.vectors.read import read
+from suite.vectors.vectors import first_rows
 
 NONE: dict[str, str | None] = {"time": None, "role": None, "session": None}
 
@@ -202,7 +204,7 @@ def replaced(**columns: Any) -> pl.DataFrame:
         (replaced(), ["--user", "uid"], "no column 'uid'; found: user_id, vector, time"),
         (replaced(), ["--vector", "emb"], "no column 'emb'; found: user_id, vector, time"),
         (replaced(), ["--role", "part"], "no column 'part'; found: user_id, vector, time"),
-        (replaced(), ["--vector", "user_id"], "column 'user_id': String holds no numbers"),
+        (replaced(), ["--vector", "user_id"], "column 'user_id': 'user 4' in row 0 is no number"),
         (replaced(), ["--attack", "cosin"], "there is no 'cosin'; did you mean 'cosine'?"),
         (
             replaced(),
@@ -210,6 +212,16 @@ def replaced(**columns: Any) -> pl.DataFrame:
             "does not apply, it needs vectors of a second training",
         ),
         (replaced(), ["--attack", "inversion"], "it needs the histories behind the vectors"),
+        (
+            replaced(),
+            ["--attack", "aggregated: {m"],
+            "--attack: must be a name, or 'name: {key: val",
+        ),
+        (
+            replaced(),
+            ["--attack", "[1, 2]"],
+            "--attack: must be a name, or 'name: {key: value}', got",
+        ),
         (replaced(), ["--attack", "cosine: {m: 2}"], "attacks: cosine: unknown key 'm'"),
         (
             replaced(),
@@ -217,7 +229,11 @@ def replaced(**columns: Any) -> pl.DataFrame:
             "needs more probes of a user than the 2 that there are at most",
         ),
         (replaced(), ["--forecast-to", "6"], "more than the 6 users of the gallery, got 6"),
-        (replaced(role=pl.lit("test")), [], "role must be 'gallery' or 'probe', got 'test'"),
+        (
+            replaced(role=pl.lit("test")),
+            [],
+            "role is 'test', must be 'gallery' or 'probe'; --no-role leaves the column",
+        ),
         (replaced(role=pl.lit("probe")), [], "role: the gallery is empty"),
         (
             replaced(vector=pl.lit([1.0, float("nan")])),
@@ -231,7 +247,7 @@ def replaced(**columns: Any) -> pl.DataFrame:
             "column 'vector': 4 dimensions in row 4, 3 in row 0",
         ),
         (replaced(vector=pl.lit(None, pl.List(pl.Float32))), [], "column 'vector': null in row 0"),
-        (replaced(user_id=pl.lit(None, pl.String)), [], "a user id is null in row 0"),
+        (replaced(user_id=pl.lit(None, pl.String)), [], "user_id: no row has a user id"),
         (replaced(user_id=pl.int_range(pl.len())), [], "two users with two vectors each, got 0"),
         (replaced(time=pl.lit(None, pl.Int64)), [], "time must not be missing"),
         (replaced().clear(), [], "vectors.parquet: no rows"),
@@ -257,7 +273,7 @@ def test_a_wrong_input_ends_with_one_line_and_writes_nothing(
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("text.parquet", "not a Parquet file"),
+        ("text.parquet", "looks like text, must be Parquet as its suffix says"),
         ("absent.parquet", "absent.parquet"),
         ("text.npy", "not a readable .npy file"),
         ("absent.npy", "absent.npy"),
@@ -287,5 +303,5 @@ def test_a_file_of_another_kind_is_named_in_one_line(
 
 
 def test_npy_vectors_need_npy_ids(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"needs a \.npy of user ids, got 'user_id'"):
-        read(tmp_path / "vectors.npy", user="user_id", vector=["vector"], columns=NONE)
+    with pytest.raises(ValueError, match=r"--user: beside a \.npy .* got 'user_id'"):
+        read(tmp_path / "vectors.npy", user="user_id", vector=[], columns=NONE)

@@ -1,0 +1,50 @@
+"""Vectors with their owners."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from numpy.typing import NDArray
+
+from attacks.audit import Audit, audit
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors with their owners, in the order of the file.
+
+    Attributes
+    ----------
+    user : (n,)
+        Ids of any type.
+    vector : (n, d)
+        Of numbers.
+    columns
+        ``time``, ``role`` and ``session``, those that there are.
+    notes
+        Sentences on what was found, left out or changed in reading.
+    """
+
+    user: pl.Series
+    vector: NDArray[Any]
+    columns: dict[str, pl.Series]
+    notes: tuple[str, ...] = ()
+
+    def audit(self, **settings: Any) -> Audit:
+        """Run `attacks.audit.audit`; users are numbered by the first row of each."""
+        given = settings
+        for name in self.columns.keys() & {"time", "role"}:
+            given[name] = self.columns[name].to_numpy()
+        if "session" in self.columns:
+            number = first_rows(self.columns["session"]).cast(pl.Float64)
+            given["session"] = number.to_numpy()
+        return audit(first_rows(self.user).to_numpy(), self.vector, **given)
+
+
+def first_rows(values: pl.Series) -> pl.Series:
+    """Replace values of any type by the first row that holds the same; null stays null."""
+    rows = pl.DataFrame({"value": values}).with_row_index("row")
+    first = pl.col("row").cast(pl.Int64).first().over("value")
+    return rows.select(pl.when(pl.col("value").is_not_null()).then(first)).to_series()
