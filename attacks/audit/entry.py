@@ -134,7 +134,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
             forecasts=forecasts,
             by_activity=by_activity(risk, activity[risk.user]),
             users=replace(risk, user=user_id[first_row[risk.user]]),
-            num_tied_apart=num_tied_apart(ranks, gallery, true_row),
+            num_tied_apart=num_tied_apart(ranks.equal, gallery, true_row),
         )
         results.append(result)
         top1[name] = top_credit(ranks, 1), behind

@@ -8,13 +8,10 @@ Shape letters: n vectors, g gallery users, d dimensions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from attacks.ranks.exact import Ranks
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -167,7 +164,7 @@ def num_merged(vectors: Vectors, rounded: Floats) -> int:
     return int((class_sizes(vectors[shared]) < size[shared]).sum())
 
 
-def num_tied_apart(ranks: Ranks, gallery: Vectors, true_row: NDArray[np.int64]) -> int:
+def num_tied_apart(equal: NDArray[np.int32], gallery: Vectors, true_row: NDArray[np.int64]) -> int:
     """Count the probes whose true user ties with a user of another vector.
 
     The two are then told apart by nothing but chance though their vectors differ: by less than
@@ -175,8 +172,8 @@ def num_tied_apart(ranks: Ranks, gallery: Vectors, true_row: NDArray[np.int64]) 
 
     Parameters
     ----------
-    ranks
-        Of n probes.
+    equal : (n,)
+        Users tied with the true one, of every probe.
     gallery : (g, d)
         Vectors of the gallery users.
     true_row : (n,)
@@ -189,7 +186,7 @@ def num_tied_apart(ranks: Ranks, gallery: Vectors, true_row: NDArray[np.int64]) 
     """
     present = true_row >= 0
     twins = class_sizes(gallery)[true_row[present]] - 1
-    return int((ranks.equal[present] > twins).sum())
+    return int((equal[present] > twins).sum())
 
 
 def class_sizes(vectors: Vectors) -> NDArray[np.int64]:

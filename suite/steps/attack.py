@@ -126,7 +126,7 @@ def attack(
         num_dropped=_num_dropped(released_events, cut),
         facts=facts,
         num_rounded=num_rounded + num_rounded_probes,
-        num_tied_apart=num_tied_apart(ranks, gallery, true_row),
+        num_tied_apart=num_tied_apart(ranks.equal, gallery, true_row),
     )
 
 
