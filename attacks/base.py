@@ -40,6 +40,12 @@ class Attack:
     vectors. ``background``: vectors of two windows of other users.
     """
 
+    plain: ClassVar[bool] = False
+    """Whether it names one probe at a time from the vectors alone, and cheaply.
+
+    By these attacks the strongest reading of a model's inputs is sought.
+    """
+
     known_row: NDArray[np.int64] = np.empty(0, np.int64)
     """Gallery rows of users whose probes are not anonymous to the adversary; those are left out."""
 

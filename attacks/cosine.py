@@ -22,3 +22,4 @@ class Cosine(Attack):
     """
 
     metric: ClassVar[Metric] = "cosine"
+    plain: ClassVar[bool] = True

@@ -21,3 +21,4 @@ class Euclidean(Attack):
     """
 
     metric: ClassVar[Metric] = "euclidean"
+    plain: ClassVar[bool] = True

@@ -108,6 +108,7 @@ class Lda(Attack):
     """
 
     metric: ClassVar[Metric] = "euclidean"
+    plain: ClassVar[bool] = True
 
     def __init__(self, *, dimensions: int | None = None) -> None:
         if dimensions is not None and dimensions < 1:

@@ -32,6 +32,7 @@ class Whitened(Attack):
     """
 
     metric: ClassVar[Metric] = "euclidean"
+    plain: ClassVar[bool] = True
 
     def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
         """Estimate the covariance of the users' means; ``rng`` is unused.

@@ -60,7 +60,7 @@ def run(
     def say(line: str) -> None:
         console.print(Text(line, style="yellow"), soft_wrap=True)
 
-    wanted = [p.last for p in plans] + [a.step for a in together]
+    wanted = [s for p in plans for s in p.wanted] + [a.step for a in together]
     timed = [step for p in plans for step in p.timed.values()]
     missing = unfinished(wanted, store, timed, say)
     if missing:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cluster
 KEYS = """
 dataset synthetic model seed release protocol defense attack status reason auc auc_low auc_high ap
 f1 log_loss top1 top1_low top1_high top5 top10 top20 mrr mrr_low mrr_high mean_rank median_rank bits
-lift lift_low lift_high chance raw_lift num_gallery num_probes num_dropped num_users_always
+lift lift_low lift_high chance raw_lift raw_by num_gallery num_probes num_dropped num_users_always
 num_users_never per_user_top1 per_user_top1_low per_user_top1_high num_parameters fit_s represent_s
 attack_s digest
 """
@@ -68,7 +68,10 @@ def test_every_cell_of_the_product_is_done_and_has_the_keys_of_the_design(quick)
     assert len(rows) == 36
     for row in rows:
         assert list(row) == KEYS.split()
-        assert (row["status"], row["synthetic"], row["reason"]) == ("done", True, None)
+        assert (row["status"], row["synthetic"]) == ("done", True)
+        several = (row["model"], row["release"]) == ("bilstm", "raw")
+        assert (row["reason"] or "").startswith("strongest on validation: ") == several
+        assert (row["raw_lift"] is None) == (row["raw_by"] is None) == (row["release"] != "model")
         assert (row["auc"] is None) == (row["release"] != "model")
         assert row["lift_low"] <= row["lift"] <= row["lift_high"]
         assert row["lift"] == pytest.approx(row["top1"] * row["num_gallery"])
@@ -111,7 +114,8 @@ def test_mlflow_keeps_the_timeline_of_the_run_beside_the_page(quick):
     assert timeline == Timeline.from_json((quick.published / "timeline.json").read_text())
     kinds = Counter(span.kind for span in timeline.spans)
     assert kinds["fit"] == 3
-    assert kinds["attack"] == 36
+    # Those of the cells, and of their inputs on validation and by block.
+    assert kinds["attack"] == 56
     assert 0 < timeline.idle < 1
 
 

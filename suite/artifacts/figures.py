@@ -57,6 +57,31 @@ class Measures:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The strongest reading of a model's inputs.
+
+    Attributes
+    ----------
+    lift
+        On test.
+    by
+        Block of the inputs and attack, chosen on validation.
+    """
+
+    lift: float
+    by: str
+
+    def save(self, folder: Path) -> None:
+        """Write reference.json."""
+        (folder / "reference.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Reference:
+        """Read what ``save`` wrote."""
+        return cls(**json.loads((folder / "reference.json").read_text()))
+
+
+@dataclass(frozen=True)
 class Differences:
     """Paired differences within one family of cells.
 

@@ -28,6 +28,8 @@ class Outcome:
         Gallery and probe vectors that equal another one only since they are float32.
     num_tied_apart
         Probes whose true user ties with a gallery user of another vector.
+    chosen
+        Which of several attacks this is, where it was chosen among them on validation.
     """
 
     probes: pl.DataFrame
@@ -36,6 +38,7 @@ class Outcome:
     facts: dict[str, float] = field(default_factory=dict)
     num_rounded: int = 0
     num_tied_apart: int = 0
+    chosen: str = ""
 
     def save(self, folder: Path) -> None:
         """Write ranks.parquet and outcome.json."""

@@ -96,16 +96,16 @@ def show_plan(suite: Suite, store: Store) -> None:
     from suite.plan.recovery import unfinished
 
     plans = plan.plans(suite)
-    steps = {step.digest: step for p in plans for step in p.last.chain()}
+    steps = {step.digest: step for p in plans for one in p.wanted for step in one.chain()}
     table = Table("dataset", "model", "seed", "release", "protocol", "defense", "attack", "cached")
     for p in plans:
-        chain = {step.digest: step for step in p.last.chain()}
+        chain = {step.digest: step for one in p.wanted for step in one.chain()}
         cached = [step.kind for d, step in chain.items() if store.whole(step.kind, d)]
         names = [str(value) for key, value in p.names.items() if key != "synthetic"]
         table.add_row(*names, "all" if len(cached) == len(chain) else ", ".join(cached) or "-")
     console = Console()
     console.print(table)
-    waiting = Counter(s.kind for s in unfinished([p.last for p in plans], store))
+    waiting = Counter(s.kind for s in unfinished([s for p in plans for s in p.wanted], store))
     to_run = ", ".join(f"{count} {kind}" for kind, count in waiting.items()) or "nothing"
     console.print(f"{len(plans)} cells, {len(steps)} steps; to run: {to_run}")
 

@@ -29,8 +29,9 @@ WIDTH = 120
 
 READING = (
     "[a, b]: 95 % interval over users; with several seeds, the mean of the seeds' bounds. "
-    "sd: standard deviation over seeds. x raw: lift divided by the lift of the model's own inputs "
-    "in the same protocol; above 1 the model amplifies."
+    "sd: standard deviation over seeds. x raw: lift divided by that of the strongest reading "
+    "of the model's own inputs in the same protocol, over blocks of them and the suite's plain "
+    "attacks, chosen on validation; above 1 the model amplifies."
 )
 
 NO_UTILITY = (
@@ -78,7 +79,7 @@ class Line:
 
     @property
     def amplification(self) -> float | None:
-        """Lift relative to that of the model's own inputs; above 1 the model amplifies."""
+        """Lift relative to the strongest reading of the inputs; above 1 the model amplifies."""
         lift, raw = self.mean("lift"), self.mean("raw_lift")
         return lift / raw if lift is not None and raw else None
 
@@ -176,7 +177,7 @@ def sections(board: Leaderboard) -> list[Section]:
     """Return the measured groups, what they say together, the failed cells, then the claims."""
     seeds = len({row.seed for row in board.rows}) > 1
     found = [_section(group.title, group.lines, seeds=seeds) for group in groups(board.rows)]
-    found += board.analyses
+    found += [*_readings(board), *board.analyses]
     if board.failed:
         keys = ("dataset", "protocol", *NAMES, "seed", "reason")
         failed = (tuple(str(getattr(row, key)) for key in keys) for row in board.failed)
@@ -194,6 +195,19 @@ def sections(board: Leaderboard) -> list[Section]:
         if quoted:
             found.append(Section(title="claimed of others", header=header, lines=quoted))
     return found
+
+
+def _readings(board: Leaderboard) -> Iterator[Section]:
+    """List how each model's inputs were read most strongly, which "x raw" is relative to."""
+    known = {
+        (row.dataset, row.protocol, row.model, row.raw_by, _figure(row.raw_lift)): None
+        for row in board.rows
+        if row.raw_by is not None
+    }
+    if known:
+        header = ("dataset", "protocol", "model", "block, attack", "lift")
+        title = "strongest reading of each model's inputs, chosen on validation"
+        yield Section(title=title, header=header, lines=tuple(known))
 
 
 def _section(title: str, lines: Iterable[Line], *, seeds: bool) -> Section:

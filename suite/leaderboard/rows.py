@@ -55,7 +55,11 @@ class Row(BaseModel):
     lift
         top1 / chance, with chance = 1/N.
     raw_lift
-        Lift of the model's own scaled inputs in the same protocol, defense and attack.
+        Lift of the strongest reading of the model's own scaled inputs in the same protocol,
+        undefended: the best pair of a block of the inputs and one of the suite's plain attacks,
+        chosen on validation. Null where the row's own attack is none of these.
+    raw_by
+        That block and attack, such as ``aggregates, cosine``.
     num_gallery, num_probes, num_dropped
         N, probes scored, events left out.
     num_users_always, num_users_never
@@ -108,6 +112,7 @@ class Row(BaseModel):
     lift_high: NonNegativeFloat | None = None
     chance: Rate | None = None
     raw_lift: NonNegativeFloat | None = None
+    raw_by: str | None = None
     num_gallery: NonNegativeInt | None = None
     num_probes: NonNegativeInt | None = None
     num_dropped: NonNegativeInt | None = None

@@ -43,7 +43,7 @@ def analyses(plans: list[Plan], replicates: int, *, tasks: bool = False) -> list
 
 def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
     shared = ("dataset", "protocol", "defense", "attack", "seed")
-    models = [p for p in plans if p.names["release"] == "model" and "attack" in p.timed]
+    models = [p for p in plans if p.names["release"] == "model" and p.attack]
     families = [(names, cells) for names, cells in _grouped(models, shared) if len(cells) > 1]
     comparisons = sum(comb(len(cells), 2) for _, cells in families)
     for names, cells in families:
@@ -58,7 +58,7 @@ def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
 
 def _attributions(plans: list[Plan]) -> Iterator[Analysis]:
     shared = ("dataset", "model", "defense", "attack", "seed")
-    for names, cells in _grouped([p for p in plans if "attack" in p.timed], shared):
+    for names, cells in _grouped([p for p in plans if p.attack], shared):
         at = {_protocol_and_release(p.cell): p for p in cells}
         if set(SOURCES.values()) <= at.keys():
             chosen = [at[source] for source in SOURCES.values()]
@@ -89,8 +89,8 @@ def _analysis(
     kind: str, names: dict[str, Any], cells: list[Plan], arguments: dict[str, Any]
 ) -> Analysis:
     title = f"{kind}: {', '.join(str(value) for value in names.values())}"
-    inputs = tuple(p.timed["attack"] for p in cells)
-    return Analysis(names, Step(kind, title, arguments, inputs, (f"suite.{kind}",)))
+    inputs = tuple(p.attack for p in cells if p.attack)
+    return Analysis(names, Step(kind, title, arguments, inputs, (f"suite.plan.kinds.{kind}",)))
 
 
 def _grouped(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from suite import registry
 from suite.datasets.base import Dataset
 from suite.parts import Part, label
 from suite.plan import digest
+from suite.plan.choices import blocks, on_validation
 from suite.spec import Cell, Suite
 
 BEST = "best"
@@ -87,18 +88,31 @@ class Plan:
     last
         The step that gives the row's figures; it needs all others.
     timed
-        The steps whose seconds the row shows, by kind.
+        The steps whose seconds the row shows: represent, attack and fit.
+    attack
+        Gives the ranks that the figures are of; None where it is one of several, see ``best``.
+    reference
+        Reads the inputs of the model as strongly as can be; None where the row has none.
     """
 
     cell: Cell
     names: dict[str, Any]
     last: Step
     timed: dict[str, Step]
+    attack: Step | None = None
+    reference: Step | None = None
+
+    @property
+    def wanted(self) -> list[Step]:
+        """The steps that the row is made of; they need all others."""
+        return [self.last] + ([self.reference] if self.reference else [])
 
     @property
     def digest(self) -> str:
-        """Digest of the cell: that of its last step."""
-        return self.last.digest
+        """Digest of the cell: that of its last step, which models with equal inputs share."""
+        if self.cell.release != "raw":
+            return self.last.digest
+        return digest.digest({"inputs of": self.cell.model, "last": self.last.digest})
 
 
 def plans(suite: Suite) -> list[Plan]:
@@ -165,13 +179,15 @@ def _plan(cell: Cell, suite: Suite, features: Step, synthetic: bool) -> Plan:
         "defense": cell.defense.label,
         "attack": cell.attack.label,
     }
+    reference = _reference(cell, suite, features)
     if cell.attack.name == BEST:
-        return Plan(cell, names, _best(cell, suite, features), {})
-    attack = _attack(cell, suite, features)
-    timed = {"represent": attack.inputs[1], "attack": attack}
+        return Plan(cell, names, _best(cell, suite, features), {}, reference=reference)
+    attack = _ranks(cell, suite, features)
+    timed = {"represent": attack.inputs[1], "attack": attack} if attack.kind == "attack" else {}
     if cell.release == "model":
         timed["fit"] = _fit(cell, suite, features)
-    return Plan(cell, names, _measure(cell, suite, features, attack), timed)
+    measure = _measure(cell, suite, features, attack)
+    return Plan(cell, names, measure, timed, attack, reference)
 
 
 def _fit(cell: Cell, suite: Suite, features: Step) -> Step:
@@ -184,7 +200,21 @@ def _fit(cell: Cell, suite: Suite, features: Step) -> Step:
     )
 
 
-def _represent(cell: Cell, suite: Suite, features: Step, fitted_on: Step) -> Step:
+def _inputs(cell: Cell, features: Step, block: str) -> Step:
+    return Step(
+        "inputs",
+        f"inputs of {cell.model.label} on {cell.dataset.label}: {block}",
+        blocks(cell)[block],
+        (features,),
+        ("suite.steps.inputs",),
+    )
+
+
+def _represent(
+    cell: Cell, suite: Suite, features: Step, fitted_on: Step, block: str | None = None
+) -> Step:
+    if cell.release == "raw":
+        return _inputs(cell, features, block or [*blocks(cell)][-1])
     arguments: dict[str, Any] = {"model": cell.model, "release": cell.release}
     if cell.release == "random_net":
         arguments["seed"] = cell.seed
@@ -197,16 +227,67 @@ def _represent(cell: Cell, suite: Suite, features: Step, fitted_on: Step) -> Ste
     )
 
 
-def _attack(cell: Cell, suite: Suite, features: Step) -> Step:
+def _ranks(cell: Cell, suite: Suite, features: Step) -> Step:
+    """Attack what is released; of inputs in several blocks the strongest on validation."""
+    several = cell.release == "raw" and len(blocks(cell)) > 1
+    readings = [(block, cell, block) for block in blocks(cell)] if several else []
+    return _strongest("strongest", readings, suite, features) or _attack(cell, suite, features)
+
+
+def _strongest(
+    kind: str, readings: list[tuple[str, Cell, str]], suite: Suite, features: Step
+) -> Step | None:
+    """Choose among named cells and blocks on validation; None where that cannot be done."""
+    chosen_on = on_validation(readings[0][1].protocol) if readings else None
+    if chosen_on is None:
+        return None
+    outcomes = [
+        _attack(cell._replace(protocol=protocol or cell.protocol), suite, features, block)
+        for protocol in (chosen_on, None)
+        for _, cell, block in readings
+    ]
+    names, cell = [name for name, _, _ in readings], readings[0][1]
+    return Step(
+        kind,
+        f"strongest inputs of {_who(cell)}: {cell.protocol.label}, {cell.attack.label}",
+        {"candidates": names},
+        tuple(outcomes),
+        ("suite.steps.strongest",),
+    )
+
+
+def _reference(cell: Cell, suite: Suite, features: Step) -> Step | None:
+    """Read the model's own inputs, undefended, by the blocks and the suite's plain attacks.
+
+    Only for rows whose attack is one of them: one that pools probes, or knows more, may do better
+    than all of these without any amplification by the model.
+    """
+    attacks = [part for part in suite.attacks if part.name != BEST]
+    plain = [part for part in attacks if registry.part("attacks", part.name).plain]
+    among = attacks if cell.attack.name == BEST else [cell.attack]
+    if cell.release != "model" or not all(part in plain for part in among):
+        return None
+    # Attacks of inputs need no model, so that all seeds and all defenses share them.
+    undefended = _full("defenses", Part(name=UNDEFENDED), UNDEFENDED)
+    raw = cell._replace(release="raw", defense=undefended, seed=suite.seeds[0])
+    readings = [
+        (f"{block}, {attack.label}", raw._replace(attack=attack), block)
+        for block in blocks(raw)
+        for attack in plain
+    ]
+    return _strongest("reference", readings, suite, features)
+
+
+def _attack(cell: Cell, suite: Suite, features: Step, block: str | None = None) -> Step:
     parts = {"protocol": cell.protocol, "defense": cell.defense, "attack": cell.attack}
     if registry.part("protocols", cell.protocol.name).splits_history:
         halves = [_half(cell, features, side) for side in ("gallery", "probe")]
-        released = tuple(_represent(cell, suite, half, features) for half in halves)
+        released = tuple(_represent(cell, suite, half, features, block) for half in halves)
     else:
-        released = (_represent(cell, suite, features, features),)
+        released = (_represent(cell, suite, features, features, block),)
     if "other_space" in registry.part("attacks", cell.attack.name).needs:
         other = cell._replace(seed=cell.seed + 1)
-        released = (released[0], _represent(other, suite, features, features))
+        released = (released[0], _represent(other, suite, features, features, block))
     return Step(
         "attack",
         f"attack {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
@@ -249,20 +330,24 @@ def _best(cell: Cell, suite: Suite, features: Step) -> Step:
         raise ValueError(
             "attacks: found only best, allowed: best beside the attacks to choose from"
         )
-    protocol = registry.create("protocols", cell.protocol.name, cell.protocol.parameters)
-    chosen_on = Part(
-        name=cell.protocol.name,
-        parameters=asdict(protocol.on_validation()),
-        label=f"{cell.protocol.label} on validation",
-    )
-    cells = [cell._replace(attack=part) for part in candidates]
-    on_validation = [_attack(c._replace(protocol=chosen_on), suite, features) for c in cells]
-    on_test = [_measure(c, suite, features, _attack(c, suite, features)) for c in cells]
+    chosen_on = on_validation(cell.protocol)
+    if chosen_on is None:
+        raise ValueError(
+            f"attacks: found best, allowed: only where {cell.protocol.name} has a "
+            "counterpart on validation to choose by"
+        )
+    of_inputs = list(blocks(cell)) if cell.release == "raw" else [""]
+    cells = [(cell._replace(attack=part), block) for block in of_inputs for part in candidates]
+    names = [
+        f"{block}, {c.attack.label}" if len(of_inputs) > 1 else c.attack.label for c, block in cells
+    ]
+    to_choose = [_attack(c._replace(protocol=chosen_on), suite, features, b) for c, b in cells]
+    on_test = [_measure(c, suite, features, _attack(c, suite, features, b)) for c, b in cells]
     return Step(
         "best",
         f"best attack on {_who(cell)}, {cell.release}: {cell.protocol.label}",
-        {"candidates": [part.label for part in candidates]},
-        (*on_validation, *on_test),
+        {"candidates": names},
+        (*to_choose, *on_test),
         ("suite.steps.measure",),
     )
 

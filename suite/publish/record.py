@@ -5,11 +5,10 @@ from __future__ import annotations
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from suite.artifacts.figures import Measures
+from suite.artifacts.figures import Measures, Reference
 from suite.execute.timeline import TIMELINE, Timeline
 from suite.leaderboard import comparisons
 from suite.leaderboard.claims import claims
@@ -55,8 +54,7 @@ def record(
         One row per cell.
     """
     done = {p.digest: _measures(p, store) for p in plans if not _reason(p, failures)}
-    lifts = {_raw_key(p): done[p.digest].row["lift"] for p in plans if _is_raw(p, done)}
-    rows = tuple(_row(p, done, lifts, store, _reason(p, failures)) for p in plans)
+    rows = tuple(_row(p, done, store, failures) for p in plans)
     versions = {"latentprint": version("latentprint"), **digest.libraries()}
     said = [
         (a, kinds.result(a.step.kind).load(store.path(a.step.kind, a.step.digest)))
@@ -104,25 +102,22 @@ def _record_digest(board: Leaderboard, tracking_uri: str) -> str:
     return digest.digest([board.suite, board.digest, public(tracking_uri)])
 
 
-def _row(
-    plan: Plan,
-    done: dict[str, Measures],
-    lifts: dict[Any, float],
-    store: Store,
-    reason: str | None,
-) -> Row:
+def _row(plan: Plan, done: dict[str, Measures], store: Store, failures: dict[str, str]) -> Row:
+    reason = _reason(plan, failures)
     if reason is not None:
         return Row(**plan.names, status="failed", reason=reason, digest=plan.digest)
-    raw_lift = lifts.get(_raw_key(plan)) if plan.names["release"] == "model" else None
+    known = {k: v for k, v in done[plan.digest].row.items() if k in Row.model_fields}
+    if plan.reference is not None:
+        lack = failures.get(plan.reference.digest)
+        if lack is None:
+            found = Reference.load(store.path(plan.reference.kind, plan.reference.digest))
+            known |= {"raw_lift": found.lift, "raw_by": found.by}
+        else:
+            reasons = [known.get("reason"), f"no reading of the inputs: {lack}"]
+            known["reason"] = "; ".join(filter(None, reasons))
+    known |= _seconds(plan, store)
     try:
-        return Row(
-            **plan.names,
-            status="done",
-            **{k: v for k, v in done[plan.digest].row.items() if k in Row.model_fields},
-            **_seconds(plan, store),
-            raw_lift=raw_lift,
-            digest=plan.digest,
-        )
+        return Row(**plan.names, status="done", **known, digest=plan.digest)
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
         wrong = f"measured figures contradict each other: {said}"
@@ -130,7 +125,7 @@ def _row(
 
 
 def _measures(plan: Plan, store: Store) -> Measures:
-    return Measures.load(store.path(plan.last.kind, plan.digest))
+    return Measures.load(store.path(plan.last.kind, plan.last.digest))
 
 
 def _reason(plan: Plan, failures: dict[str, str]) -> str | None:
@@ -141,9 +136,9 @@ def _reason(plan: Plan, failures: dict[str, str]) -> str | None:
 def _seconds(plan: Plan, store: Store) -> dict[str, float]:
     """Seconds of the steps whose results are still there."""
     return {
-        f"{kind}_s": store.marker(kind, step.digest)["seconds"]
+        f"{kind}_s": store.marker(step.kind, step.digest)["seconds"]
         for kind, step in plan.timed.items()
-        if store.has(kind, step.digest)
+        if store.has(step.kind, step.digest)
     }
 
 
@@ -152,12 +147,3 @@ def _speed(measures: Measures, seconds: dict[str, float]) -> dict[str, float]:
         return {}
     pairs = measures.row["num_probes"] * measures.row["num_gallery"]
     return {"attack/pairs_per_s": pairs / seconds["attack_s"]}
-
-
-def _raw_key(plan: Plan) -> tuple[Any, ...]:
-    keys = ("dataset", "model", "seed", "protocol", "defense", "attack")
-    return tuple(plan.names[key] for key in keys)
-
-
-def _is_raw(plan: Plan, done: dict[str, Measures]) -> bool:
-    return plan.names["release"] == "raw" and plan.digest in done

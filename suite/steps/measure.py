@@ -59,7 +59,8 @@ def measure(outcome: Outcome, fitted: Fitted | None = None, *, defended: bool = 
     row = asdict(reid.identification(ranks, user, outcome.num_gallery))
     row |= _bounds(credits, user, outcome.num_gallery) | {"num_dropped": outcome.num_dropped}
     extra = _open_set(outcome)
-    reasons = [BELOW_CHANCE] if row["lift_high"] < 1 else []
+    reasons = [f"strongest on validation: {outcome.chosen}"] if outcome.chosen else []
+    reasons += [BELOW_CHANCE] if row["lift_high"] < 1 else []
     extra |= {f"inversion/{name}": value for name, value in outcome.facts.items()}
     merged = {"rounded": outcome.num_rounded, "tied_apart": outcome.num_tied_apart}
     extra |= {f"reid/num_{name}": float(count) for name, count in merged.items() if count}

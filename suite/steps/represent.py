@@ -17,6 +17,7 @@ from suite.artifacts.fitted import Fitted
 from suite.artifacts.representation import Representation
 from suite.cluster import sharded
 from suite.parts import Part, Release
+from suite.steps.inputs import READER, inputs, standardized
 from suite.training import batches
 from suite.training.build import build
 
@@ -26,8 +27,8 @@ EVENTS_PER_SHARD = 200_000
 PCA_DIMENSIONS = 64
 """As many as the torch models release."""
 
-READER, CONTENT = ("reader", "reader_creator"), ("content", "creator")
-"""Groups of wide features that tell of the user, and of what the user was shown."""
+CONTENT = ("content", "creator")
+"""Groups of wide features that tell of what the user was shown."""
 
 
 def represent(
@@ -49,12 +50,11 @@ def represent(
     model
         Which model, and so which inputs ``raw`` and ``context_only`` consist of.
     release
-        ``model``: what the model's ``represent`` gives. ``raw``: its scaled user-side inputs,
-        aggregates, the flattened sequence with zeros as padding, and the wide features about the
-        reader, 0 where unknown. ``context_only``: its item and context inputs, categories as
-        indicators, and the wide features about item and creator; texts are left out, as token ids
-        are no vectors. ``random_net``: what the model gives with its
-        untrained weights, all 0 for a model that has none. ``pca``: ``raw`` in 64 dimensions, the
+        ``model``: what the model's ``represent`` gives. ``raw``: all its scaled user-side
+        inputs, see ``suite.steps.inputs``. ``context_only``: its item and context inputs,
+        categories as indicators, and the wide features about item and creator; texts are left
+        out, as token ids are no vectors. ``random_net``: what the model gives with its untrained
+        weights, all 0 for a model that has none. ``pca``: ``raw`` in 64 dimensions, the
         axes fitted on trained users' train histories, or events where there are wide features.
     seed
         Of the untrained weights; no other release needs one.
@@ -66,10 +66,15 @@ def represent(
     """
     built: Model = registry.create("models", model.name, model.parameters)
     rows = np.arange(len(features.events))
-    if release == "raw":
-        vector = _user_side(built, features)
-    elif release == "pca":
-        vector = _principal(_user_side(built, features), built, features)
+    if release in ("raw", "pca"):
+        vector = inputs(
+            features,
+            num_aggregates=built.num_aggregates,
+            sequence=built.uses_sequence,
+            wide=built.uses_wide,
+        ).vector
+        if release == "pca":
+            vector = _principal(vector, built, features)
     elif release == "context_only":
         vector = _event_side(built, features)
     else:
@@ -115,21 +120,11 @@ def history_rows(features: Features) -> NDArray[np.int64]:
     return features.events["row"].to_numpy()
 
 
-def _user_side(model: Model, features: Features) -> NDArray[np.float32]:
-    """Concatenate the inputs about each event's user, ``(E, d)``."""
-    inputs = [features.aggregates[:, : model.num_aggregates]]
-    if model.uses_sequence:
-        steps = np.where(features.mask[:, :, None], features.sequence, 0)
-        inputs.append(steps.reshape(len(steps), -1))
-    of_history = np.concatenate(inputs, axis=1, dtype=np.float32)[history_rows(features)]
-    return np.concatenate([of_history, _wide(model, features, READER)], axis=1)
-
-
 def _principal(
     inputs: NDArray[np.float32], model: Model, features: Features
 ) -> NDArray[np.float32]:
     fitted_on = batches.rows(features, "train", trained=True)
-    if not _wide(model, features, READER).shape[1]:
+    if not (model.uses_wide and standardized(features, READER).shape[1]):
         # Every event of a history has the same inputs: an active user must not count for more.
         _, first = np.unique(history_rows(features)[fitted_on], return_index=True)
         fitted_on = fitted_on[first]
@@ -142,17 +137,5 @@ def _event_side(model: Model, features: Features) -> NDArray[np.float32]:
     category = np.eye(NUM_CATEGORIES, dtype=np.float32)[features.categorical[:, 0]]
     item_type = np.eye(NUM_TYPES, dtype=np.float32)[features.categorical[:, 1]]
     continuous = features.continuous[:, : model.num_continuous]
-    wide = _wide(model, features, CONTENT)
-    return np.concatenate([category, item_type, continuous, wide], axis=1)
-
-
-def _wide(model: Model, features: Features, groups: tuple[str, ...]) -> NDArray[np.float32]:
-    """Standardized wide features of some groups, 0 where unknown, ``(E, f)``."""
-    of_groups = [feature.group in groups for feature in features.wide_features]
-    chosen = np.flatnonzero(of_groups) if model.uses_wide else np.zeros(0, np.int64)
-    mean, std = (
-        np.array(features.statistics[f"wide_{name}"], np.float32)[chosen]
-        for name in ("mean", "std")
-    )
-    scaled: NDArray[np.float32] = (features.wide[:, chosen] - mean) / std
-    return np.nan_to_num(scaled)
+    wide = [standardized(features, CONTENT)] if model.uses_wide else []
+    return np.concatenate([category, item_type, continuous, *wide], axis=1)

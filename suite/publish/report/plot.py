@@ -23,6 +23,7 @@ HOVER = (
     "lift_low",
     "lift_high",
     "raw_lift",
+    "raw_by",
     "top1",
     "chance",
     "num_gallery",
@@ -37,7 +38,8 @@ def plot(board: Leaderboard) -> str:
     """Return one panel per data set, protocol and N, with plotly.js inside.
 
     Color is the attack, symbol the model. A filled point is a row with an AUC; a hollow one, at
-    the same AUC, is the lift of that model's own inputs. Every seed is a point of its own.
+    the same AUC, is the lift of the strongest reading of its own inputs. Every seed is a point of
+    its own.
     """
     panels = [
         (group, rows)
@@ -120,7 +122,9 @@ def _inputs(rows: list[Row], floor: float, color: str, symbol: str) -> go.Scatte
         legendgroup=f"{rows[0].model}, {rows[0].attack}",
         showlegend=False,
         marker={"color": color, "symbol": f"{symbol}-open", "size": 10},
-        hovertext=[f"own inputs of {row.model}: lift {row.raw_lift:.4g}" for row in known],
+        hovertext=[
+            f"own inputs of {row.model}, {row.raw_by}: lift {row.raw_lift:.4g}" for row in known
+        ],
         hoverinfo="text",
     )
 

@@ -130,7 +130,8 @@ def test_a_dry_run_shows_cells_and_writes_nothing(latentprint, tmp_path):
     done = latentprint("run", "quick", "--dry-run")
     assert done.code == 0
     assert done.out.rstrip().endswith("measure")
-    assert "36 cells, 85 steps; to run: 1 features, 3 fit, 9 represent, 36 attack" in done.out
+    counts = "1 features, 3 fit, 6 represent, 4 inputs, 56 attack, 4 strongest, 6 reference"
+    assert f"36 cells, 116 steps; to run: {counts}" in " ".join(done.out.split())
     assert list((tmp_path / "cwd").rglob("*")) == []
 
 

@@ -120,6 +120,14 @@ def test_an_auc_that_a_defense_leaves_open_is_empty_and_explained():
         assert render.notes(board(other)) == [render.READING]
 
 
+def test_the_reading_that_x_raw_is_relative_to_stands_in_a_table_of_its_own():
+    known = {"raw_by": "aggregates, cosine", "raw_lift": 956.0}
+    rows = [row(seed=seed, attack=a, **known) for seed in (0, 1) for a in ("cosine", "euclidean")]
+    (found,) = [s for s in render.sections(board(*rows)) if s.title.startswith("strongest")]
+    assert found.lines == (("readers", "rolling", "mlp", "aggregates, cosine", "956"),)
+    assert not [s for s in render.sections(board(row())) if s.title.startswith("strongest")]
+
+
 def test_a_lift_below_chance_is_named_below_the_tables():
     below = row(lift=0.4, lift_low=0.1, lift_high=0.9, protocol="disjoint", seed=3)
     (found,) = render.notes(board(below, row(lift=0.4, lift_low=0.1, lift_high=1.0)))[1:]

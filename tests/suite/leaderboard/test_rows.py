@@ -47,6 +47,7 @@ KEYS = [
     "lift_high",
     "chance",
     "raw_lift",
+    "raw_by",
     "num_gallery",
     "num_probes",
     "num_dropped",
@@ -183,7 +184,7 @@ def test_only_seconds_are_left_out_of_a_comparison(key):
         "interval": "unreliable",
         "interval_reason": "few",
     }
-    texts = {"dataset", "model", "release", "protocol", "defense", "attack", "digest"}
+    texts = {"dataset", "model", "release", "protocol", "defense", "attack", "digest", "raw_by"}
     base = {"reason": "", **({"reason": "x"} if key == "status" else {})}
     value = other.get(key, "other" if key in texts else 1)
 

@@ -56,7 +56,7 @@ def test_cells_share_the_steps_that_are_the_same():
     found = plans(seeds=[0, 1])
     num = {kind: len(digests(kind, found)) for kind in ("features", "fit", "represent", "attack")}
     # raw and context_only need no seed, and the fit no release.
-    assert num == {"features": 1, "fit": 2 * 2, "represent": 2 * (2 + 2), "attack": 48}
+    assert num == {"features": 1, "fit": 2 * 2, "represent": 2 * (2 + 1), "attack": 48}
     assert len({p.digest for p in found}) == len(found) == 48
 
 
@@ -66,7 +66,8 @@ def test_a_step_comes_after_what_it_needs():
         for step in p.last.chain():
             assert {needed.digest for needed in step.inputs} <= seen
             seen.add(step.digest)
-        assert list(p.last.chain())[-1].digest == p.digest
+        # Models with the same inputs share the figures, and are two rows.
+        assert (p.last.digest == p.digest) == (p.names["release"] != "raw")
 
 
 def test_only_a_model_release_is_fitted_and_timed_so():
@@ -74,6 +75,63 @@ def test_only_a_model_release_is_fitted_and_timed_so():
         fitted = any(step.kind == "fit" for step in p.last.chain())
         assert fitted == (p.names["release"] == "model") == ("fit" in p.timed)
         assert {"represent", "attack"} <= p.timed.keys()
+
+
+BLOCKS = ["aggregates", "sequence", "all"]
+
+
+def references(found: list[plan.Plan]) -> dict[tuple[str, str], plan.Step]:
+    rows = [p for p in found if p.reference]
+    return {(p.names["model"], p.names["attack"]): p.reference for p in rows}
+
+
+def test_the_reference_is_chosen_among_all_blocks_and_plain_attacks_on_validation():
+    attacks = ["cosine", "lda", "aggregated", "best"]
+    found = references(plans(models=["mlp", "bilstm"], protocols=["rolling"], attacks=attacks))
+    # An attack that pools probes may do better without any amplification, and so may the best.
+    assert set(found) == {(m, a) for m in ("mlp", "bilstm") for a in ("cosine", "lda")}
+    for (model, _), step in found.items():
+        blocks = BLOCKS if model == "bilstm" else BLOCKS[:1]
+        names = [f"{block}, {attack}" for block in blocks for attack in ("cosine", "lda")]
+        assert step.arguments["candidates"] == names
+        windows = [i.arguments["protocol"].parameters["probes"] for i in step.inputs]
+        assert windows == ["validation"] * len(names) + ["test"] * len(names)
+        assert {i.arguments["defense"].name for i in step.inputs} == {"none"}
+        assert all(s.kind != "fit" for s in step.chain())
+
+
+def test_models_with_the_same_inputs_seeds_and_defenses_share_one_reading(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from attacks.defenses.none import Undefended\nclass Own(Undefended):\n    pass\n"
+    )
+    own = f"{tmp_path}/own.py:Own"
+    models = ["logistic", "gbdt", "mlp", {"mlp": {"width": 64}}]
+    several = plans(models=models, seeds=[0, 1], defenses=["none", own], protocols=["rolling"])
+    found = {p.reference.digest for p in several if p.reference}
+    # 27 aggregates of two models, 21 of two others.
+    assert len(found) == 2
+    assert len({p.digest for p in several}) == len(several)
+
+
+def test_inputs_in_several_blocks_are_released_as_the_strongest_of_them():
+    found = plans(models=["mlp", "bilstm"], releases=["raw"], attacks=["cosine"])
+    kinds = {(p.names["model"], p.attack.kind) for p in found}
+    assert kinds == {("mlp", "attack"), ("bilstm", "strongest")}
+    for p in found:
+        if p.attack.kind == "strongest":
+            assert p.attack.arguments["candidates"] == BLOCKS
+            assert not p.timed
+
+
+def test_a_protocol_without_a_counterpart_on_validation_has_no_reference(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from suite.protocols.base import Protocol\n"
+        "from suite.protocols.static import Static\n"
+        "class Own(Static):\n    on_validation = Protocol.on_validation\n"
+    )
+    found = plans(models=["bilstm"], protocols=[f"{tmp_path}/own.py:Own"])
+    assert all(p.reference is None for p in found)
+    assert {p.attack.kind for p in found} == {"attack"}
 
 
 CHANGES = {

@@ -5,7 +5,7 @@ import shutil
 import polars as pl
 import pytest
 
-from suite.artifacts.figures import Measures
+from suite.artifacts.figures import Measures, Reference
 from suite.leaderboard.rows import Leaderboard
 from suite.plan.plan import plans
 from suite.publish import record, tracking
@@ -46,13 +46,16 @@ def tracked(monkeypatch):
 
 def finish(store, plan, lift, extra=(), *, seconds=2.0, **other):
     """Put the results of a cell into the store, as its steps would."""
-    for kind, step in plan.timed.items():
-        if not store.has(kind, step.digest):
-            with store.writing(kind, step.digest, {"seconds": seconds}):
+    for step in plan.timed.values():
+        if not store.has(step.kind, step.digest):
+            with store.writing(step.kind, step.digest, {"seconds": seconds}):
                 pass
     row = CELL | {"top1": lift * CELL["chance"], "lift": lift} | other
-    with store.writing(plan.last.kind, plan.digest, {"seconds": 0.1}) as folder:
+    with store.writing(plan.last.kind, plan.last.digest, {"seconds": 0.1}) as folder:
         Measures(row, dict(extra), USERS).save(folder)
+    if plan.reference is not None and not store.has("reference", plan.reference.digest):
+        with store.writing("reference", plan.reference.digest, {"seconds": 0.1}) as folder:
+            Reference(10 * lift, "aggregates, cosine").save(folder)
 
 
 def by_cell(board):
@@ -73,15 +76,26 @@ def test_every_cell_is_a_row_with_its_names_figures_and_seconds(cells, store):
         assert row.fit_s == (2.0 if row.release == "model" else None)
 
 
-def test_a_models_row_has_the_raw_lift_of_its_own_protocol(cells, store):
+def test_a_models_row_has_the_strongest_reading_of_its_inputs_in_its_own_protocol(cells, store):
     lifts = dict(zip([("model", "static"), ("model", "rolling")], (20.0, 3.0), strict=True))
     lifts |= {("raw", "static"): 25.0, ("raw", "rolling"): 2.0}
     for plan in cells:
         finish(store, plan, lifts[plan.names["release"], plan.names["protocol"]])
     rows = by_cell(record.record("small", cells, [], store, {}, "sqlite:///x"))
-    assert rows["model", "static"].raw_lift == 25.0
-    assert rows["model", "rolling"].raw_lift == 2.0
-    assert rows["raw", "static"].raw_lift is None
+    assert (rows["model", "static"].raw_lift, rows["model", "rolling"].raw_lift) == (200.0, 30.0)
+    assert rows["model", "static"].raw_by == "aggregates, cosine"
+    assert rows["raw", "static"].raw_lift is rows["raw", "static"].raw_by is None
+
+
+def test_a_row_whose_inputs_could_not_be_read_says_so_and_is_done(cells, store):
+    for plan in cells:
+        finish(store, plan, 2.0)
+    model = next(p for p in cells if p.names["release"] == "model")
+    failures = {model.reference.digest: "no probe is left"}
+    rows = by_cell(record.record("small", cells, [], store, failures, "sqlite:///x"))
+    row = rows["model", model.names["protocol"]]
+    assert (row.status, row.lift, row.raw_lift, row.raw_by) == ("done", 2.0, None, None)
+    assert row.reason == "no reading of the inputs: no probe is left"
 
 
 def test_a_failed_step_fails_the_cells_that_need_it_with_its_reason(cells, store):

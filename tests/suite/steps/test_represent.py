@@ -81,8 +81,9 @@ def test_raw_is_the_users_scaled_inputs_with_zeros_as_padding(features):
     for event in (0, 99):
         steps = features.sequence[row[event]].copy()
         steps[~features.mask[row[event]]] = 0
-        expected = [*features.aggregates[row[event]], *steps.ravel()]
-        np.testing.assert_array_equal(bilstm[event], expected)
+        existing = 2 * features.mask[row[event]].sum()
+        blocks = features.aggregates[row[event]] / np.sqrt(27), steps.ravel() / np.sqrt(existing)
+        np.testing.assert_allclose(bilstm[event], np.concatenate(blocks), rtol=1e-5)
     assert not features.mask.all()
 
 
@@ -120,7 +121,7 @@ def test_a_wide_feature_is_raw_or_context_by_whom_it_is_about(model):
         assert context.shape[1] == 32 + 16 + 5
         return
     # WIDE: content, creator, reader, reader_creator.
-    np.testing.assert_allclose(raw[:, 27:], scaled[:, 2:], atol=1e-5)
+    np.testing.assert_allclose(raw[:, 27:], scaled[:, 2:] / np.sqrt(2), atol=1e-5)
     np.testing.assert_allclose(context[:, 32 + 16 + 8 :], scaled[:, :2], atol=1e-5)
     assert pca.shape[1] == 27 + 2
 

@@ -1,0 +1,45 @@
+"""The strongest of several attacks: chosen on validation, reported on test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from attacks.measures import metrics
+from attacks.ranks.exact import Ranks
+from suite.artifacts.figures import Reference
+from suite.artifacts.outcome import Outcome
+
+
+def strongest(*outcomes: Outcome, candidates: list[str]) -> Outcome:
+    """Return the test ranks of the candidate with the largest top-1 on validation.
+
+    Parameters
+    ----------
+    outcomes
+        Ranks of each candidate on validation, then of each on test.
+    candidates
+        Their names, in the same order; the first of equals is chosen.
+
+    Returns
+    -------
+    Outcome
+        With the name of the chosen one.
+    """
+    on_validation, on_test = outcomes[: len(candidates)], outcomes[len(candidates) :]
+    chosen = int(np.argmax([top1(outcome) for outcome in on_validation]))
+    return replace(on_test[chosen], chosen=candidates[chosen])
+
+
+def reference(*outcomes: Outcome, candidates: list[str]) -> Reference:
+    """Return the lift of the strongest reading of a model's inputs; arguments as above."""
+    found = strongest(*outcomes, candidates=candidates)
+    return Reference(top1(found) * found.num_gallery, found.chosen)
+
+
+def top1(outcome: Outcome) -> float:
+    """Top-1 rate over the probes whose user is in the gallery."""
+    ranks = Ranks(outcome.probes["greater"].to_numpy(), outcome.probes["equal"].to_numpy())
+    known = metrics.mated(ranks, outcome.num_gallery)
+    return float(metrics.top_credit(ranks, 1)[known].mean())
