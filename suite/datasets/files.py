@@ -75,6 +75,8 @@ def listed(path: str | Path, parts: str | None = None) -> list[Path]:
     ValueError
         If there is no such file, it is a folder, or nothing matches.
     """
+    if "://" in str(path):
+        raise ValueError(f"{path}: is a URI, only local files are read")
     path = Path(path)
     if parts is None:
         if path.is_dir():

@@ -173,10 +173,12 @@ class Table(Dataset):
             ),
             {"user_id": self.user, "item_id": self.item, "time": self.time},
         )
-        items = self._items(log.select(pl.col("item_id").unique().sort())).lazy()
-        tables = self._cut(log, items)
+        items, filled = self._items(log.select(pl.col("item_id").unique().sort()))
+        tables = self._cut(log, items.lazy())
         tables = replace(
-            tables, dropped=native.dropped | tables.dropped, filled=native.filled | tables.filled
+            tables,
+            dropped=native.dropped | tables.dropped,
+            filled=native.filled | filled | tables.filled,
         )
         if self.negatives is None:
             return tables
@@ -205,11 +207,11 @@ class Table(Dataset):
         )
         return cut(log, items, bounds, history_days)
 
-    def _items(self, occurring: pl.DataFrame) -> pl.DataFrame:
-        """Canonical items of the events, given the ids that occur there."""
+    def _items(self, occurring: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+        """Canonical items of the events, given the ids that occur there, and what was assumed."""
         missing = {name: pl.lit(None, dtype) for name, dtype in ITEMS.items() if name != "item_id"}
         if self.items is None:
-            return occurring.with_columns(**missing)
+            return occurring.with_columns(**missing), {}
         names = _item_columns(self.items, self.item_columns)
         native = Native(self.items, list(names.values()))
         given = {name: self._of_items(native, name, column) for name, column in names.items()}
@@ -226,7 +228,7 @@ class Table(Dataset):
                 f"{self.items}: {names['item_id']} holds none of the {occurring.height} items "
                 f"that are in {self.item} of {self.events}, at least one is needed"
             )
-        return items
+        return items, {f"items: {reason}": count for reason, count in native.filled.items()}
 
     def _of_items(self, native: Native, name: str, column: str) -> pl.Series:
         if name == "item_id":

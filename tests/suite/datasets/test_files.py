@@ -169,6 +169,7 @@ def test_files_of_a_folder_are_read_in_order_of_their_names(tmp_path):
     )
     assert "no file matches parts ('*.csv')" in message(files.listed, folder, "*.csv")
     assert "parts: found '/x'" in message(files.listed, folder, "/x")
+    assert "a.csv: is a URI, only local files are read" in message(files.scan, "s3://log/a.csv")
     assert "no such folder" in message(files.listed, folder / "part.txt", "*")
 
 

@@ -132,6 +132,15 @@ def test_blanks_and_missing_ids_are_counted(tmp_path, name):
     assert found.dropped["missing user_id"] == 136
 
 
+def test_blanks_around_the_ids_of_items_are_counted_too(tmp_path):
+    log().write_csv(tmp_path / "a.csv")
+    (tmp_path / "items.csv").write_text("item_id,category\n0 ,a\n 1,b\n2,c\n3,d\n4,e\n")
+    found = read(tmp_path / "a.csv", items=str(tmp_path / "items.csv"))
+
+    assert found.items.collect()["category"].to_list() == ["a", "b", "c", "d", "e"]
+    assert found.filled == {"items: blanks around item_id removed": 2}
+
+
 def test_missing_sessions_are_no_session(tmp_path):
     session = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit(float("nan"))).otherwise(3.0)
     log().with_columns(session=session).write_parquet(tmp_path / "a.parquet")
