@@ -31,7 +31,8 @@ READING = (
     "[a, b]: 95 % interval over users; with several seeds, the mean of the seeds' bounds. "
     "sd: standard deviation over seeds. x raw: lift divided by that of the strongest reading "
     "of the model's own inputs in the same protocol, over blocks of them and the suite's plain "
-    "attacks, chosen on validation; above 1 the model amplifies."
+    "attacks, chosen on validation; above 1, by more than the two intervals allow, the model "
+    "amplifies."
 )
 
 NO_UTILITY = (

@@ -195,7 +195,7 @@ def test_vectors_that_only_rounding_or_the_tie_rule_merges_are_counted(features,
     from suite.steps.measure import measure
 
     merged = run(features, far_apart(features, rounding=rounding), name=name)
-    extra = measure(merged, replicates=10, seed=0).extra
+    extra = measure(merged).extra
     num_probes = merged.probes.height
     num_vectors = len(features.events.filter(window="test")) - merged.num_dropped
 
@@ -206,7 +206,7 @@ def test_vectors_that_only_rounding_or_the_tie_rule_merges_are_counted(features,
     else:
         assert (merged.num_rounded, merged.num_tied_apart) == (0, num_probes)
         assert extra["reid/num_tied_apart"] == num_probes
-    clear = measure(run(features, world(features)), replicates=10, seed=0).extra
+    clear = measure(run(features, world(features))).extra
     assert not {"reid/num_rounded", "reid/num_tied_apart"} & clear.keys()
 
 
