@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
+from suite import plain_yaml
 from suite.cluster.settings import Compute
 from suite.parts import Part, Release
 from suite.registry import first_line, nearest
@@ -110,14 +111,17 @@ def load(name: str, overrides: list[str] | None = None) -> Suite:
         One line: the file and key, what was found, what is allowed.
     """
     file = f"{name}.yaml" if name in recipes() else name.rpartition("/")[2]
+    text = _expand(file, _text(name))
     try:
-        content = yaml.safe_load(_expand(file, _text(name)))
+        content = plain_yaml.load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{name}: found {type(content).__name__}, allowed: a mapping of keys")
-    for text in overrides or []:
-        override(content, text)
+    for given in overrides or []:
+        override(content, given)
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
@@ -157,9 +161,11 @@ def override(content: dict[str, Any], text: str) -> None:
     if not equals or not key:
         raise ValueError(f"--set {text}: found no key or no '=', allowed: key=value")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = plain_yaml.load(value)
     except yaml.YAMLError:
         raise ValueError(f"--set {text}: {value!r} is not YAML") from None
+    except ValueError as error:
+        raise ValueError(f"--set {text}: {str(error).removeprefix('line 1: ')}") from None
     *path, last = key.split(".")
     node: Any = content
     try:

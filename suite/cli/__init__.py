@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -285,9 +287,24 @@ def main() -> None:
     # OpenMP's threads would spin while they wait for each other: where something else runs on
     # the same cores, steps of two threads were seen to take 20 times as long. Workers inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()
+        raise SystemExit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
     try:
         app()
-    except (ValueError, LookupError, OSError) as error:
+    except BaseException as error:
+        # Not only SystemExit: within a call of Ray's it arrives as a SystemError.
+        if stopped.is_set():
+            sys.stderr.write("latentprint: stopped by SIGTERM; rerun the same command to resume\n")
+            sys.stderr.flush()
+            # Threads of Ray and OpenMP that are still at work would end a usual exit with a trace.
+            os._exit(128 + signal.SIGTERM)
+        if not isinstance(error, ValueError | LookupError | OSError):
+            raise
         text = str(error.args[0] if isinstance(error, LookupError) and error.args else error)
         # Names in a user's files may hold anything; a terminal acts on control characters.
         plain = "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))

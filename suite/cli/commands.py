@@ -220,4 +220,6 @@ def _uri(tracking_uri: str | None, store: Store) -> str:
     if not store.is_local:
         msg = f"--tracking-uri: none given, and {store.url} cannot hold a SQLite file"
         raise ValueError(msg)
-    return f"sqlite:///{store.root}/mlflow.db"
+    from suite.publish import sqlite
+
+    return sqlite.uri(f"{store.root}/mlflow.db")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 from urllib.parse import urlsplit
 
 import ray
@@ -35,21 +38,22 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     where = address or os.environ.get("RAY_ADDRESS") or "local"
-    local = {"include_dashboard": False} if where == "local" else {}
     try:
         if where not in ("auto", "local"):
             _knock(where)
-        ray.init(
-            address=where,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **local,  # type: ignore[arg-type]
-        )
+        _init(where)
     except Exception as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
+        if where == "local":
+            raise ConnectionError(
+                f"Ray did not start on this machine, tried twice: {said[0][:160]}"
+            ) from None
+        named, instead = "", "leave --address out"
+        if not address:
+            named, instead = " (named by RAY_ADDRESS)", "unset RAY_ADDRESS"
         msg = (
-            f"no Ray cluster at {where!r}: {said[0][:160]}; start one with "
-            "'ray start --head' on this machine, or leave --address out; a cluster with a token "
+            f"no Ray cluster at {where!r}{named}: {said[0][:160]}; start one with "
+            f"'ray start --head' on this machine, or {instead}; a cluster with a token "
             "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         )
         raise ConnectionError(msg) from None
@@ -60,11 +64,30 @@ def connected(address: str | None) -> Iterator[None]:
         except ray.exceptions.RayError as error:
             said = str(error).strip().splitlines() or [type(error).__name__]
             msg = (
-                f"the Ray cluster at {where!r} was lost: {said[0][:160]}; the same command goes on"
+                f"the Ray cluster at {where!r} was lost: {said[0][:160]}; rerun the same command "
+                "to resume"
             )
             raise ConnectionError(msg) from None
         finally:
             ray.shutdown()
+
+
+def _init(where: str) -> None:
+    """Start Ray or connect to it; a signal is handled as it was before."""
+    handled = signal.getsignal(signal.SIGTERM)
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if where == "local":
+        settings["include_dashboard"] = False
+    try:
+        ray.init(address=where, **settings)
+    except Exception:
+        if where != "local":
+            raise
+        # Ray gives its own processes 30 s, which is not enough on a loaded machine.
+        ray.shutdown()
+        ray.init(address=where, **settings)
+    if callable(handled) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handled)
 
 
 def fitting(compute: Compute) -> Compute:

@@ -83,7 +83,7 @@ class Display:
         if step.title in self._fits:
             self._bars.remove_task(self._fits.pop(step.title))
         if reason and not inherited:
-            self._line(f"failed {step.title}: {reason}", style="red")
+            self._line(f"failed {step.title}: {reason:.300}", style="red")
         elif not reason and not self.console.is_terminal and step.kind in ("features", "fit"):
             self._line(f"{step.title}: done")
 

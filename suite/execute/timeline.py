@@ -73,7 +73,7 @@ class Timeline:
     @property
     def wall_s(self) -> float:
         """From begin to end."""
-        return self.end - self.begin
+        return max(0.0, self.end - self.begin)
 
     @property
     def outside(self) -> float:
@@ -124,6 +124,8 @@ class Timeline:
 
     def __str__(self) -> str:
         """Say in a line what the execution took."""
+        if not self.spans:
+            return "no step finished"
         return (
             f"{self.wall_s:.0f} s, {self.outside:.0%} of it outside fit, represent and attack; "
             f"{self.idle:.0%} of {self.cluster_cpus} CPUs idle; "

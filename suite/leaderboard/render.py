@@ -181,7 +181,8 @@ def sections(board: Leaderboard) -> list[Section]:
     found += [*_readings(board), *board.analyses]
     if board.failed:
         keys = ("dataset", "protocol", *NAMES, "seed", "reason")
-        failed = (tuple(str(getattr(row, key)) for key in keys) for row in board.failed)
+        # A reason may be a whole file of text; the JSON and the CSV keep it.
+        failed = (tuple(f"{getattr(row, key)!s:.300}" for key in keys) for row in board.failed)
         found.append(
             Section(title=f"failed cells: {len(board.failed)}", header=keys, lines=tuple(failed))
         )

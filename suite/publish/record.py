@@ -16,7 +16,7 @@ from suite.leaderboard.rows import Leaderboard, Row
 from suite.plan import digest, kinds
 from suite.plan.analyses import Analysis
 from suite.plan.plan import Plan
-from suite.publish import report, tracking
+from suite.publish import report, sqlite, tracking
 from suite.store.results import Store, public
 
 
@@ -89,8 +89,8 @@ def _is_recorded(board: Leaderboard, store: Store, tracking_uri: str) -> bool:
     """Whether these very rows were published here and tracked there before."""
     if not store.whole("recorded", _record_digest(board, tracking_uri)):
         return False
-    database = tracking_uri.removeprefix("sqlite:///")
-    if database != tracking_uri and not Path(database).exists():
+    database = sqlite.file(tracking_uri)
+    if database is not None and not database.exists():
         return False
     try:
         return store.read_published(board.suite, "leaderboard.json") == board.to_json()

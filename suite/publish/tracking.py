@@ -13,12 +13,15 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from suite.execute.timeline import TIMELINE
 from suite.leaderboard.rows import Leaderboard, Row
+from suite.publish import sqlite
 from suite.store.results import public
 
 if TYPE_CHECKING:
@@ -75,6 +78,9 @@ CELL, SUITE, BOARD = "latentprint.digest", "latentprint.suite_digest", "latentpr
 # Importing mlflow would report to its makers, and every run that ends would print the URI of its
 # server, password included.
 _SILENCE = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+
+WAIT_S = 600.0
+"""For another run that writes to the same SQLite file; recording takes seconds to a minute."""
 
 FILES = tuple(f"leaderboard.{kind}" for kind in ("json", "csv", "md", "html"))
 
@@ -250,9 +256,8 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
 
 def _artifact_location(uri: str) -> str | None:
     """Beside a SQLite file, where MLflow would take the working directory; else its choice."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (_file(uri).parent / "mlartifacts").as_uri()
+    file = sqlite.file(uri)
+    return None if file is None else (file.parent / "mlartifacts").as_uri()
 
 
 def _parent(client: MlflowClient, experiment: str, suite: str, digest: str) -> Run:
@@ -330,21 +335,58 @@ def _client(uri: str | None) -> Iterator[MlflowClient]:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            with _quiet(), _environment(_KNOCK):
-                if uri.startswith("sqlite:///"):
-                    _file(uri).parent.mkdir(parents=True, exist_ok=True)
-                client = MlflowClient(tracking_uri=uri)
-                client.search_experiments(max_results=1)
-            with _quiet(), _environment(_WORK):
-                yield client
+            with _alone(uri):
+                with _quiet(), _environment(_KNOCK):
+                    client = MlflowClient(tracking_uri=uri)
+                    client.search_experiments(max_results=1)
+                    _remove_undecoded(uri)
+                with _quiet(), _environment(_WORK):
+                    yield client
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             # The original message may hold the URI and its password, hence `from None`.
             raise ValueError(_failure(uri, error)) from None
 
 
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Wait until no other run writes to a SQLite file, which has one writer at a time.
+
+    The first two users of a fresh file would both create its tables, and one of them fail.
+    """
+    file = sqlite.file(uri)
+    if file is None:
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{file}.lock", timeout=WAIT_S):
+            yield
+    except Timeout:
+        raise ValueError(
+            f"tracking store {uri}: another run has been writing to it for {WAIT_S:.0f} s; try "
+            f"again when it has ended, or remove {file}.lock if none is running"
+        ) from None
+
+
+def _remove_undecoded(uri: str) -> None:
+    """Remove the empty folder that MLflow makes for the path as it is spelled in the URI."""
+    file = sqlite.file(uri)
+    spelled = Path(uri.removeprefix(sqlite.SCHEME)).parent
+    if file is not None and spelled.absolute() != file.parent:
+        with suppress(OSError):
+            spelled.rmdir()
+
+
 def _failure(uri: str, error: Exception) -> str:
     kind = getattr(error, "error_code", None) or type(error).__name__
-    if uri.startswith("http"):
+    if "database schema" in str(error):
+        advice = (
+            "its schema is that of another version of MLflow; back the database up, then run "
+            f"`mlflow db upgrade {public(uri)}`"
+        )
+    elif "database is locked" in str(error):
+        advice = "another process is writing to it; try again when it has ended"
+    elif uri.startswith("http"):
         advice = (
             "is it running? start one with `mlflow server --host 127.0.0.1 --port 5000 "
             "--backend-store-uri sqlite:///runs/mlflow.db`"
@@ -383,7 +425,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _file(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///").split("?")[0]).absolute()
