@@ -72,7 +72,8 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     attacks
         By name; None runs cosine and euclidean.
     forecast_to
-        Gallery sizes above N to forecast top-1 to.
+        Gallery sizes above N to forecast top-1 to; one that the vectors say too little about is
+        refused in the result, with the reason.
     replicates
         Of the bootstrap over users.
     seed

@@ -29,7 +29,8 @@ class AttackResult:
     curve
         Exact top-1 in random galleries of fewer users: ``(num_gallery, top1)``.
     forecasts
-        To the galleries asked for; None where fewer than 10 users are identified, or missed.
+        To the galleries asked for, without figures where refused; None where fewer than 10 users
+        are identified, or missed, or fewer than 40 known.
     by_activity
         Deciles of the users' number of vectors.
     users

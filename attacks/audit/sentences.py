@@ -107,8 +107,14 @@ def _findings(result: AttackResult, which: str) -> list[str]:
             "of another vector, whom this attack does not tell from the right one."
         )
     if result.forecasts is None:
-        found.append("no forecast: fewer than 10 users were ever named right, or ever missed.")
+        found.append(
+            "no forecast: fewer than 10 users were ever named right, or ever missed, or the "
+            "gallery has fewer than 40."
+        )
     for one in result.forecasts or ():
+        if one.top1 is None or one.top1_low is None or one.top1_high is None:
+            found.append(f"no forecast: {one.reason}.")
+            continue
         rate, interval = _percents(one.top1, one.top1_low, one.top1_high)
         found.append(f"among {one.num_gallery:,} such users it would be {rate} ({interval}).")
     return found
