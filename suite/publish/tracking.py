@@ -13,11 +13,9 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
 
 from suite.execute.timeline import TIMELINE
 from suite.leaderboard.rows import Leaderboard, Row
@@ -78,9 +76,6 @@ CELL, SUITE, BOARD = "latentprint.digest", "latentprint.suite_digest", "latentpr
 # Importing mlflow would report to its makers, and every run that ends would print the URI of its
 # server, password included.
 _SILENCE = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-
-WAIT_S = 600.0
-"""For another run that writes to the same SQLite file; recording takes seconds to a minute."""
 
 FILES = tuple(f"leaderboard.{kind}" for kind in ("json", "csv", "md", "html"))
 
@@ -335,46 +330,16 @@ def _client(uri: str | None) -> Iterator[MlflowClient]:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            with _alone(uri):
+            with sqlite.alone(uri):
                 with _quiet(), _environment(_KNOCK):
                     client = MlflowClient(tracking_uri=uri)
                     client.search_experiments(max_results=1)
-                    _remove_undecoded(uri)
+                    sqlite.remove_undecoded(uri)
                 with _quiet(), _environment(_WORK):
                     yield client
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             # The original message may hold the URI and its password, hence `from None`.
             raise ValueError(_failure(uri, error)) from None
-
-
-@contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Wait until no other run writes to a SQLite file, which has one writer at a time.
-
-    The first two users of a fresh file would both create its tables, and one of them fail.
-    """
-    file = sqlite.file(uri)
-    if file is None:
-        yield
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(f"{file}.lock", timeout=WAIT_S):
-            yield
-    except Timeout:
-        raise ValueError(
-            f"tracking store {uri}: another run has been writing to it for {WAIT_S:.0f} s; try "
-            f"again when it has ended, or remove {file}.lock if none is running"
-        ) from None
-
-
-def _remove_undecoded(uri: str) -> None:
-    """Remove the empty folder that MLflow makes for the path as it is spelled in the URI."""
-    file = sqlite.file(uri)
-    spelled = Path(uri.removeprefix(sqlite.SCHEME)).parent
-    if file is not None and spelled.absolute() != file.parent:
-        with suppress(OSError):
-            spelled.rmdir()
 
 
 def _failure(uri: str, error: Exception) -> str:

@@ -52,7 +52,7 @@ def test_a_schema_of_another_version_is_named_with_the_command_that_upgrades_it(
 
 
 def test_a_store_that_another_run_writes_to_is_waited_for_and_then_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "WAIT_S", 0.2)
+    monkeypatch.setattr(sqlite, "WAIT_S", 0.2)
     with (
         FileLock(tmp_path / "mlflow.db.lock"),
         pytest.raises(ValueError, match=r"has been writing to it .*mlflow\.db\.lock"),
