@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
-from attacks.measures.intervals import Columns, Interval, Values, check
+from attacks.measures.intervals import Columns, Interval, Values, check, degrees_of_freedom
 
 FEW_USERS = 10
 """With fewer users hit, or missed, a resample often holds none and percentiles mean little."""
@@ -74,6 +75,36 @@ def bootstrap(
         means[replicate] = total[:-1] / np.where(by_user, num_users, total[-1])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(low, high)
+
+
+def expanded_percentiles(counts: NDArray[Any], level: float = 0.95) -> tuple[float, float]:
+    """Percentiles of resampled figures that make an interval as wide as few users require.
+
+    A resample varies less than a sample does, and as if the spread were known: normal quantiles
+    take the place of t's. Both shrink an interval, the more so the fewer the users and the more
+    unequal their counts; percentiles further out make up for it.
+
+    Parameters
+    ----------
+    counts : (u,)
+        Probes, or events, of each user, of at least two.
+    level
+        Nominal coverage, in (0, 1).
+
+    Returns
+    -------
+    low, high
+        In (0, 1), symmetric around 1/2.
+
+    References
+    ----------
+    Tim C. Hesterberg, What Teachers Should Know About the Bootstrap: Resampling in the
+    Undergraduate Statistics Curriculum, The American Statistician, 2015.
+    """
+    share = np.asarray(counts, np.float64) / np.sum(counts)
+    quantile = stdtrit(degrees_of_freedom(share), (1 + level) / 2)
+    quantile /= np.sqrt(1 - (share**2).sum())
+    return float(ndtr(-quantile)), float(ndtr(quantile))
 
 
 def _per_user(

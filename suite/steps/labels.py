@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from attacks.measures.bootstrap import expanded_percentiles
 from suite.artifacts.features import Features
 from suite.artifacts.figures import MEAN, Tasks
 from suite.artifacts.fitted import Fitted
@@ -124,6 +125,8 @@ def _rows(
     """Figures of each label and of their mean, with intervals over users."""
     resampled = {}
     figures = _figures(events, weights, prefix)
+    num_events = np.unique(events["user_id"].to_numpy(), return_counts=True)[1]
+    ends = expanded_percentiles(num_events) if len(num_events) > 1 else (0.025, 0.975)
     pieces = np.array_split(draws, -(-draws.size // DRAWN_AT_ONCE), axis=1)
     for name, weight in weights.items():
         log_odds, label = _log_odds(events, name, weight, prefix), events[name].to_numpy()
@@ -138,7 +141,7 @@ def _rows(
         resampled[MEAN] = tuple(np.mean(values, axis=0) for values in zip(*averaged, strict=True))
     for row in figures:
         for key, values in zip(KEYS, resampled[row["label"]], strict=True):
-            low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
+            low, high = np.quantile(values[np.isfinite(values)], ends)
             row |= {f"{key}_low": float(low), f"{key}_high": float(high)}
         yield row
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from attacks.measures import bootstrap as stats
 
@@ -79,3 +80,29 @@ def test_bad_bootstrap_input_is_named_in_one_line(change, message):
 
     with pytest.raises(ValueError, match=message):
         stats.bootstrap(**arguments, rng=np.random.default_rng(0))
+
+
+def test_expanded_percentiles_are_those_of_t_quantiles_and_the_samples_own_spread():
+    low, high = stats.expanded_percentiles(np.full(20, 7))
+
+    quantile = np.sqrt(20 / 19) * t.ppf(0.975, 19)
+    assert (low, high) == pytest.approx((norm.cdf(-quantile), norm.cdf(quantile)))
+    wider = stats.expanded_percentiles(np.array([200] + [7] * 19))
+    assert wider[0] < low < 0.025
+
+
+def test_expanded_percentiles_hold_the_mean_of_few_users():
+    """Plain percentiles hold it 90 times in 100."""
+    held = {"plain": [], "expanded": []}
+    for run in range(400):
+        rng = np.random.default_rng([3, run])
+        values = rng.standard_normal(8)
+        means = values[rng.integers(8, size=(999, 8))].mean(axis=1)
+        for name, ends in (
+            ("plain", (0.025, 0.975)),
+            ("expanded", stats.expanded_percentiles(np.ones(8))),
+        ):
+            low, high = np.quantile(means, ends)
+            held[name].append(low <= 0 <= high)
+    assert np.mean(held["plain"]) < 0.92
+    assert np.mean(held["expanded"]) >= 0.928
