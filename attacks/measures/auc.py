@@ -71,15 +71,17 @@ class Pairs(NamedTuple):
         return kept / others
 
     @property
-    def residual(self) -> Values:
-        """What each user adds to the AUC above its share of the events, ``(u,)``; the sum is 0."""
+    def residuals(self) -> tuple[Values, Values]:
+        """What each user's positive, and negative, events add above their share, ``(u,)`` each.
+
+        The sum of each over users is 0; both together are the user's influence on the AUC.
+        """
         num_positive, num_negative = self.positives.sum(), self.negatives.sum()
-        found: Values = (
-            self.of_positives
-            + self.of_negatives
-            - self.auc * (self.positives * num_negative + self.negatives * num_positive)
-        ) / (num_positive * num_negative)
-        return found
+        total, auc = num_positive * num_negative, self.auc
+        return (
+            (self.of_positives - auc * self.positives * num_negative) / total,
+            (self.of_negatives - auc * self.negatives * num_positive) / total,
+        )
 
 
 def clustered_auc(
@@ -127,7 +129,10 @@ def clustered_auc(
     df = max(1.0, float(weight.sum() ** 2 / (weight**2).sum()) - 1)
     margin = float(stdtrit(df, (1 + level) / 2)) * np.sqrt(variance) / (auc * (1 - auc))
     low, high = (float(expit(logit(auc) + end)) for end in (-margin, margin))
-    return Auc(auc, low, high, doubt(found.residual, found.positives + found.negatives))
+    events = found.positives + found.negatives
+    # Active users whose events all score higher gain by one label what they lose by the other.
+    doubts = [why for side in found.residuals if (why := doubt(side, events)) is not None]
+    return Auc(auc, low, high, doubts[0] if doubts else None)
 
 
 def ordered_pairs(

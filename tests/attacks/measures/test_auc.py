@@ -73,17 +73,19 @@ def test_leaving_a_user_out_gives_the_auc_of_the_others():
     others = [roc_auc_score(label[user != one], score[user != one]) for one in range(12)]
     np.testing.assert_allclose(found.without, others)
     assert found.auc == pytest.approx(roc_auc_score(label, score))
-    assert found.residual.sum() == pytest.approx(0, abs=1e-12)
+    for side in found.residuals:
+        assert side.sum() == pytest.approx(0, abs=1e-12)
 
 
 def test_residuals_are_how_the_auc_moves_when_a_user_counts_more():
     score, label, user = clicks(np.random.default_rng(4), num_users=9)
     found = ordered_pairs(score, label, user)
+    residual = sum(found.residuals)
 
     for one in range(9):
         weight = np.where(user == one, 1 + 1e-6, 1.0)
         moved = roc_auc_score(label, score, sample_weight=weight) - found.auc
-        assert moved / 1e-6 == pytest.approx(found.residual[one], abs=1e-5)
+        assert moved / 1e-6 == pytest.approx(residual[one], abs=1e-5)
 
 
 def test_auc_interval_is_the_jackknifes_in_log_odds_at_t_quantiles():
@@ -122,3 +124,17 @@ def test_auc_intervals_hold_the_truth_for_few_and_unequal_users(kind, num_users)
         held.append(found.low <= events.auc <= found.high)
     # 95 % less two standard deviations of a share of 400.
     assert np.mean(held) >= 0.928
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_related", "least", "most"),
+    [("pareto", True, 0.9, 1.0), ("geometric", False, 0.0, 0.1), ("equal", False, 0.0, 0.0)],
+)
+@pytest.mark.parametrize("separation", [0.5, 2.0])
+def test_an_auc_that_active_users_decide_is_doubted(kind, is_related, least, most, separation):
+    events = Events(kind, is_related, separation)
+    doubted = [
+        clustered_auc(*events.sample(1000, np.random.default_rng([13, run]))).doubt is not None
+        for run in range(40)
+    ]
+    assert least <= np.mean(doubted) <= most
