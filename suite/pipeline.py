@@ -18,6 +18,7 @@ from suite.execute.timeline import Timeline
 from suite.leaderboard.rows import Leaderboard
 from suite.plan import plan
 from suite.plan.analyses import analyses
+from suite.plan.kinds import KINDS
 from suite.plan.recovery import repair, unfinished
 from suite.publish import record, tracking
 from suite.spec import Suite
@@ -65,7 +66,8 @@ def run(
     missing = unfinished(wanted, store, timed, say)
     if missing:
         for step in missing:
-            repair(store.scratch(step.digest), say)
+            if KINDS[step.kind].scratch:
+                repair(store.scratch(step.digest), say)
         # Imported here: when all is cached, nothing loads Ray.
         from suite.cluster import connect
         from suite.execute.progress import Display
@@ -77,10 +79,10 @@ def run(
             with connect.connected(address), Display(console, len(missing)) as display:
                 checked.result()
                 timeline.cluster_cpus = connect.num_cpus()
-                data = [step for step in missing if step.kind == "features"]
+                data = [step for step in missing if KINDS[step.kind].first]
                 for reason in execute(data, store, suite.compute, display, timeline).values():
                     raise ValueError(reason)
-                rest = [step for step in missing if step.kind != "features"]
+                rest = [step for step in missing if not KINDS[step.kind].first]
                 failures = execute(rest, store, suite.compute, display, timeline)
         console.print(f"{suite.suite}: {timeline}", soft_wrap=True, highlight=False)
     return record.record(suite.suite, plans, together, store, failures, tracking_uri, timeline)

@@ -199,7 +199,9 @@ def _from_file(kind: str, name: str) -> type[Any]:
     path, _, class_name = name.rpartition(":")
     if not Path(path).is_file() or not path.endswith(".py"):
         raise ValueError(f"{kind}: {name}: there is no Python file {path!r}")
-    module_name = f"part_{hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:12]}"
+    # By its content too: after an edit it is another module in a process that goes on.
+    known_by = str(Path(path).resolve()).encode() + b"\0" + Path(path).read_bytes()
+    module_name = f"part_{hashlib.sha256(known_by).hexdigest()[:12]}"
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec is not None

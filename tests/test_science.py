@@ -9,7 +9,7 @@ import pytest
 from models.network import Network
 from suite.cluster.settings import Compute
 from suite.parts import Part
-from suite.plan import kinds
+from suite.plan.kinds import KINDS
 from suite.plan.plan import plans
 from suite.spec import Suite
 from suite.steps.attack import attack
@@ -80,7 +80,7 @@ def computed(step, made):
     """Run a step and what it needs in this process, each once."""
     if step.digest not in made:
         inputs = [computed(needed, made) for needed in step.inputs]
-        made[step.digest] = kinds.function(step.kind)(*inputs, **step.arguments)
+        made[step.digest] = KINDS[step.kind].run(*inputs, **step.arguments)
     return made[step.digest]
 
 

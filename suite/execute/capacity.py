@@ -13,6 +13,7 @@ from suite import registry
 from suite.cluster import accelerators
 from suite.cluster.settings import Compute
 from suite.parts import Part
+from suite.plan.kinds import KINDS
 from suite.plan.plan import Step
 
 LOOK_EVERY_S = 5.0
@@ -95,7 +96,7 @@ class Room:
         """Say what a step asks for and what there is, where that is too little."""
         compute = self._compute
         workers, needed, labels = 1, {"CPU": 1.0}, {}
-        if step.kind == "fit":
+        if KINDS[step.kind].trains:
             workers, needed = compute.fewest_workers, {"CPU": compute.cpus_per_worker}
             gpus = compute.accelerator == "cuda" and _takes_gpus(step)
             if gpus:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from suite.execute.events import Epoch
+from suite.plan.kinds import KINDS
 from suite.plan.plan import Step
 
 QUIET_S = 60.0
@@ -84,7 +85,7 @@ class Display:
             self._bars.remove_task(self._fits.pop(step.title))
         if reason and not inherited:
             self._line(f"failed {step.title}: {reason:.300}", style="red")
-        elif not reason and not self.console.is_terminal and step.kind in ("features", "fit"):
+        elif not reason and not self.console.is_terminal and KINDS[step.kind].announced:
             self._line(f"{step.title}: done")
 
     def _line(self, text: str, style: str = "") -> None:

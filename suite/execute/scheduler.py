@@ -17,6 +17,7 @@ from suite.execute.events import Events
 from suite.execute.progress import Display
 from suite.execute.task import LOST, _outcome, perform
 from suite.execute.timeline import Timeline
+from suite.plan.kinds import KINDS
 from suite.plan.plan import Step
 from suite.plan.recovery import unfinished
 from suite.store.marker import DamagedError
@@ -105,7 +106,7 @@ class _Run:
                 continue
             self._ended(step, reason)
             if reason is None:
-                cpus = self._compute.most_cpus if step.kind == "fit" else 1
+                cpus = self._compute.most_cpus if KINDS[step.kind].trains else 1
                 self._timeline.add(replace(ray.get(ref), cpus=cpus))
         self._look()
 
@@ -151,10 +152,12 @@ class _Run:
         self._display.finished(step, reason, inherited=inherited)
 
     def _task(self, step: Step) -> Any:
-        num_cpus, extra = 1, {}
-        if step.kind == "fit":
-            num_cpus = self._compute.task_cpus
-            extra = {"compute": self._compute, "report": self._events.reporter(step.title)}
+        kind, num_cpus = KINDS[step.kind], 1
+        extra: dict[str, Any] = {}
+        if kind.trains:
+            num_cpus, extra["compute"] = self._compute.task_cpus, self._compute
+        if kind.reports:
+            extra["report"] = self._events.reporter(step.title)
         # No retries by Ray: nobody sees them, and after a lack of memory they have no end.
         task = perform.options(num_cpus=num_cpus, max_retries=0)
         return task.remote(self._store, step, extra, self._events.beginner(self._start(step)))

@@ -12,8 +12,9 @@ from ray import exceptions
 
 from suite.cluster import memory
 from suite.execute.timeline import Span
-from suite.plan import kinds as known
+from suite.plan.kinds import KINDS
 from suite.plan.plan import Step
+from suite.store import checksum
 from suite.store.marker import DamagedError
 from suite.store.results import Store
 
@@ -39,12 +40,14 @@ def perform(
         place(ray.get_runtime_context().get_node_id())
     folders = [store.path(i.kind, i.digest) for i in step.inputs]
     inputs = zip(step.inputs, folders, strict=True)
-    loaded = [known.result(i.kind).load(folder) for i, folder in inputs]
-    if step.kind == "fit":
+    loaded = [KINDS[i.kind].load(folder) for i, folder in inputs]
+    if KINDS[step.kind].scratch:
         extra = {**extra, "scratch": store.scratch(step.digest)}
+    before = [_state(path) for path in step.files]
     start = time.perf_counter()
-    result = known.function(step.kind)(*loaded, **step.arguments, **extra)
+    result = KINDS[step.kind].run(*loaded, **step.arguments, **extra)
     seconds = time.perf_counter() - start
+    _check_files(step, before)
     del loaded  # not held while the result is written
     with store.writing(step.kind, step.digest, {"seconds": seconds}) as folder:
         result.save(folder)
@@ -64,6 +67,27 @@ def perform(
         written_bytes=written_bytes,
         cpus=1,
     )
+
+
+def _check_files(step: Step, before: list[tuple[int, ...] | None]) -> None:
+    """Refuse a result of other files than those that the step was planned for, and is named by.
+
+    Each is compared after it was read, and must not have been another one in between.
+    """
+    for path, planned, state in zip(step.files, step.content, before, strict=True):
+        if state is None or _state(path) != state or checksum.of_file(path) != planned:
+            raise ValueError(
+                f"{path}: replaced while the suite ran; nothing of it was kept, the same command "
+                "reads it anew"
+            )
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Return what tells a file from one that replaces it; None where it is gone."""
+    try:
+        return checksum.state(path)
+    except FileNotFoundError:
+        return None
 
 
 def _size_bytes(folder: Path) -> int:

@@ -72,9 +72,7 @@ def _tasks(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
         names = {key: p.names[key] for key in ("dataset", "synthetic", "model", "seed")}
         title = f"labels of {p.names['model']} on {p.names['dataset']}, seed {p.names['seed']}"
         arguments = {"replicates": replicates, "seed": p.names["seed"]}
-        yield Analysis(
-            names, Step("tasks", title, arguments, (*fit.inputs, fit), ("suite.steps.labels",))
-        )
+        yield Analysis(names, Step("tasks", title, arguments, (*fit.inputs, fit)))
 
 
 def _protocol_and_release(cell: Cell) -> tuple[str, str]:
@@ -90,7 +88,7 @@ def _analysis(
 ) -> Analysis:
     title = f"{kind}: {', '.join(str(value) for value in names.values())}"
     inputs = tuple(p.attack for p in cells if p.attack)
-    return Analysis(names, Step(kind, title, arguments, inputs, (f"suite.plan.kinds.{kind}",)))
+    return Analysis(names, Step(kind, title, arguments, inputs))
 
 
 def _grouped(

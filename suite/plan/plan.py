@@ -14,7 +14,9 @@ from suite.datasets.base import Dataset
 from suite.parts import Part, label
 from suite.plan import digest
 from suite.plan.choices import blocks, on_validation
+from suite.plan.kinds import KINDS
 from suite.spec import Cell, Suite
+from suite.store import checksum
 
 BEST = "best"
 """Stands in a suite's attacks for the one of them that is strongest on validation."""
@@ -30,15 +32,16 @@ class Step:
     Attributes
     ----------
     kind
-        Which function of ``suite.plan.kinds.STEPS`` it is.
+        Its key in ``suite.plan.kinds.KINDS``.
     title
         What a person reads while it runs.
     arguments
         Keyword arguments of the step's function, in full.
     inputs
         Steps whose results come first among the function's arguments.
-    modules
-        Modules whose source, with all that they import, decides the result.
+    parts
+        Modules, or files of a user's own, of the parts that it makes by their names; they decide
+        the result as the kind's function does.
     files
         Data whose content decides the result; where it lies does not.
     """
@@ -47,8 +50,13 @@ class Step:
     title: str
     arguments: dict[str, Any]
     inputs: tuple[Step, ...]
-    modules: tuple[str, ...]
+    parts: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+
+    @cached_property
+    def content(self) -> tuple[str, ...]:
+        """SHA-256 of each of the files when the step was planned."""
+        return tuple(checksum.of_file(path) for path in self.files)
 
     @cached_property
     def digest(self) -> str:
@@ -62,11 +70,19 @@ class Step:
                 "step": self.kind,
                 "arguments": arguments,
                 "inputs": [step.digest for step in self.inputs],
-                "content": [digest.of_file(path) for path in self.files],
-                "sources": digest.sources(*self.modules),
+                "content": self.content,
+                "sources": digest.sources(*self.code()),
                 "libraries": digest.libraries(),
             }
         )
+
+    def code(self) -> list[str]:
+        """Name what the result depends on: the function, what it takes and leaves, the parts."""
+        taken = [KINDS[step.kind].result for step in self.inputs]
+        ours = (type(value) for value in self.arguments.values())
+        types = [f"{t.__module__}:{t.__name__}" for t in ours if t.__module__.startswith("suite.")]
+        kind = KINDS[self.kind]
+        return sorted({kind.function, kind.result, *taken, *types, *self.parts})
 
     def chain(self) -> Iterator[Step]:
         """Yield all that the step needs, inputs first, and then itself."""
@@ -162,7 +178,7 @@ def _features(part: Part, suite: Suite) -> tuple[Step, bool]:
         f"features of {part.label}",
         {"dataset": part, "holdout_users": suite.holdout_users},
         (),
-        ("suite.steps.features", registry.module("datasets", part.name)),
+        (registry.module("datasets", part.name),),
         tuple(source.files()),
     )
     return step, source.synthetic
@@ -196,7 +212,7 @@ def _fit(cell: Cell, suite: Suite, features: Step) -> Step:
         f"fit {_who(cell)}",
         {"model": cell.model, "training": suite.training, "seed": cell.seed},
         (features,),
-        ("suite.steps.fit", registry.module("models", cell.model.name)),
+        (registry.module("models", cell.model.name),),
     )
 
 
@@ -206,7 +222,6 @@ def _inputs(cell: Cell, features: Step, block: str) -> Step:
         f"inputs of {cell.model.label} on {cell.dataset.label}: {block}",
         blocks(cell)[block],
         (features,),
-        ("suite.steps.inputs",),
     )
 
 
@@ -223,7 +238,7 @@ def _represent(
         f"represent {_who(cell)}, {cell.release}",
         arguments,
         (features, _fit(cell, suite, fitted_on)) if cell.release == "model" else (features,),
-        ("suite.steps.represent", registry.module("models", cell.model.name)),
+        (registry.module("models", cell.model.name),),
     )
 
 
@@ -252,7 +267,6 @@ def _strongest(
         f"strongest inputs of {_who(cell)}: {cell.protocol.label}, {cell.attack.label}",
         {"candidates": names},
         tuple(outcomes),
-        ("suite.steps.strongest",),
     )
 
 
@@ -293,7 +307,7 @@ def _attack(cell: Cell, suite: Suite, features: Step, block: str | None = None) 
         f"attack {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
         {**parts, "seed": cell.seed},
         (features, *released),
-        ("suite.steps.attack", *(registry.module(f"{kind}s", p.name) for kind, p in parts.items())),
+        tuple(registry.module(f"{kind}s", p.name) for kind, p in parts.items()),
     )
 
 
@@ -307,7 +321,7 @@ def _half(cell: Cell, features: Step, side: str) -> Step:
             "deal": cell.protocol.parameters.get("deal", "session"),
         },
         (features,),
-        ("suite.steps.half", registry.module("datasets", cell.dataset.name)),
+        (registry.module("datasets", cell.dataset.name),),
         features.files,
     )
 
@@ -319,7 +333,6 @@ def _measure(cell: Cell, suite: Suite, features: Step, attack: Step) -> Step:
         f"measure {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
         {"defended": cell.defense.name != UNDEFENDED},
         (attack, *fitted),
-        ("suite.steps.measure",),
     )
 
 
@@ -348,7 +361,6 @@ def _best(cell: Cell, suite: Suite, features: Step) -> Step:
         f"best attack on {_who(cell)}, {cell.release}: {cell.protocol.label}",
         {"candidates": names},
         (*to_choose, *on_test),
-        ("suite.steps.measure",),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from suite.plan.kinds import STEPS
+from suite.plan.kinds import KINDS
 from suite.plan.plan import Step
 from suite.store import checkpoints
 from suite.store.results import Store
@@ -48,7 +48,7 @@ def unfinished(
     for step in noted:
         if store.has(step.kind, step.digest):
             visit(step, False)
-    order = list(STEPS)
+    order = list(KINDS)
     return sorted(found.values(), key=lambda step: order.index(step.kind))
 
 

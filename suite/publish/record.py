@@ -13,8 +13,9 @@ from suite.execute.timeline import TIMELINE, Timeline
 from suite.leaderboard import comparisons
 from suite.leaderboard.claims import claims
 from suite.leaderboard.rows import Leaderboard, Row
-from suite.plan import digest, kinds
+from suite.plan import digest
 from suite.plan.analyses import Analysis
+from suite.plan.kinds import KINDS
 from suite.plan.plan import Plan
 from suite.publish import report, sqlite, tracking
 from suite.store.results import Store, public
@@ -57,7 +58,7 @@ def record(
     rows = tuple(_row(p, done, store, failures) for p in plans)
     versions = {"latentprint": version("latentprint"), **digest.libraries()}
     said = [
-        (a, kinds.result(a.step.kind).load(store.path(a.step.kind, a.step.digest)))
+        (a, KINDS[a.step.kind].load(store.path(a.step.kind, a.step.digest)))
         for a in together
         if a.step.digest not in failures
     ]

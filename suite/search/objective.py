@@ -22,6 +22,7 @@ from suite.artifacts.outcome import Outcome
 from suite.execute.task import perform
 from suite.parts import Part
 from suite.plan import plan
+from suite.plan.kinds import KINDS
 from suite.plan.plan import Step
 from suite.registry import first_line
 from suite.spec import Suite
@@ -187,7 +188,7 @@ class Objective:
             if self.store.fault(step.kind, step.digest, hashed=True) is None:
                 return
             self.store.remove(step.kind, step.digest)
-        if step.kind != "fit":
+        if not KINDS[step.kind].trains:
             ref = perform.options(num_cpus=1, **OUTSIDE).remote(self.store, step, {})
             self._follow(ref, trial_id, report)
             return

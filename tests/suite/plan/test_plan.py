@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from suite import registry, spec
-from suite.plan import digest, plan
+from suite.plan import plan
 from suite.spec import Suite
 
 OWN = """
@@ -217,18 +217,6 @@ def test_only_under_a_defense_a_model_is_measured_without_its_scores(tmp_path):
     assert said == {("none", False), (own, True)}
 
 
-def test_an_edit_of_a_source_changes_what_it_decides(monkeypatch):
-    before = plans()
-    edited = digest.ROOT / "suite/steps/measure.py"
-    real = digest.of_file
-    monkeypatch.setattr(digest, "of_file", lambda path: "edited" if path == edited else real(path))
-    digest.sources.cache_clear()
-    after = plans()
-    digest.sources.cache_clear()
-    assert digests("attack", after) == digests("attack", before)
-    assert not digests("measure", after) & digests("measure", before)
-
-
 @pytest.fixture
 def own(tmp_path):
     """A user's own dataset, and plans of it that look at the files anew."""
@@ -237,7 +225,6 @@ def own(tmp_path):
     (tmp_path / "data" / "log.csv").write_text("a\n1\n")
 
     def planned(**parameters: str) -> plan.Plan:
-        digest.of_file.cache_clear()
         given = {"path": str(tmp_path / "data")} | parameters
         datasets = [{f"{tmp_path}/own.py:Own": given}]
         return plans(datasets=datasets, models=["mlp"])[0]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from suite.leaderboard.rows import Leaderboard
-from suite.plan.kinds import STEPS, result
+from suite.plan.kinds import KINDS
 from suite.store import checkpoints
 from suite.store.results import MARKER, Store
 from tests.processes import finish, kill, start, wait_until
@@ -70,8 +70,8 @@ def marked(store):
 def assert_whole(store, results):
     """Read every result, as another machine would."""
     for kind, digest in results:
-        if kind in STEPS:
-            result(kind).load(store.path(kind, digest))
+        if kind in KINDS:
+            KINDS[kind].load(store.path(kind, digest))
 
 
 def test_a_suite_killed_in_a_fit_goes_on_from_the_object_store_with_the_same_command(
