@@ -93,9 +93,11 @@ def tune(
 def show_plan(suite: Suite, store: Store) -> None:
     """Print the cells of a suite and which of their steps are cached."""
     from suite.plan import plan
+    from suite.plan.analyses import analyses
     from suite.plan.recovery import unfinished
 
     plans = plan.plans(suite)
+    together = analyses(plans, suite.bootstrap, tasks=suite.tasks)
     steps = {step.digest: step for p in plans for one in p.wanted for step in one.chain()}
     table = Table("dataset", "model", "seed", "release", "protocol", "defense", "attack", "cached")
     for p in plans:
@@ -105,7 +107,8 @@ def show_plan(suite: Suite, store: Store) -> None:
         table.add_row(*names, "all" if len(cached) == len(chain) else ", ".join(cached) or "-")
     console = Console()
     console.print(table)
-    waiting = Counter(s.kind for s in unfinished([s for p in plans for s in p.wanted], store))
+    wanted = [s for p in plans for s in p.wanted] + [a.step for a in together]
+    waiting = Counter(step.kind for step in unfinished(wanted, store))
     to_run = ", ".join(f"{count} {kind}" for kind, count in waiting.items()) or "nothing"
     console.print(f"{len(plans)} cells, {len(steps)} steps; to run: {to_run}")
 
