@@ -51,7 +51,6 @@ class StepKind:
         return _found(self.result).load(folder)
 
 
-_STEPS = "suite.plan.kinds"
 _LEFT = "suite.artifacts"
 _VECTORS = f"{_LEFT}.representation:Representation"
 _RANKS = f"{_LEFT}.outcome:Outcome"
@@ -59,27 +58,27 @@ _FIGURES = f"{_LEFT}.figures"
 
 KINDS = {
     "features": StepKind(
-        f"{_STEPS}.features:prepare", f"{_LEFT}.features:Features", first=True, announced=True
+        "suite.steps.features:prepare", f"{_LEFT}.features:Features", first=True, announced=True
     ),
-    "half": StepKind(f"{_STEPS}.half:half", f"{_LEFT}.features:Features"),
+    "half": StepKind("suite.steps.half:half", f"{_LEFT}.features:Features"),
     "fit": StepKind(
-        f"{_STEPS}.fit:fit",
+        "suite.steps.fit:fit",
         f"{_LEFT}.fitted:Fitted",
         trains=True,
         reports=True,
         scratch=True,
         announced=True,
     ),
-    "represent": StepKind(f"{_STEPS}.represent:represent", _VECTORS),
-    "inputs": StepKind(f"{_STEPS}.inputs:inputs", _VECTORS),
-    "attack": StepKind(f"{_STEPS}.attack:attack", _RANKS),
-    "strongest": StepKind(f"{_STEPS}.strongest:strongest", _RANKS),
-    "reference": StepKind(f"{_STEPS}.strongest:reference", f"{_FIGURES}:Reference"),
-    "measure": StepKind(f"{_STEPS}.measure:measure", f"{_FIGURES}:Measures"),
-    "best": StepKind(f"{_STEPS}.measure:best", f"{_FIGURES}:Measures"),
-    "differences": StepKind(f"{_STEPS}.differences:differences", f"{_FIGURES}:Differences"),
-    "tasks": StepKind(f"{_STEPS}.labels:tasks", f"{_FIGURES}:Tasks"),
-    "attribution": StepKind(f"{_STEPS}.attribution:attribution", f"{_FIGURES}:Attribution"),
+    "represent": StepKind("suite.steps.represent:represent", _VECTORS),
+    "inputs": StepKind("suite.steps.inputs:inputs", _VECTORS),
+    "attack": StepKind("suite.steps.attack:attack", _RANKS),
+    "strongest": StepKind("suite.steps.strongest:strongest", _RANKS),
+    "reference": StepKind("suite.steps.strongest:reference", f"{_FIGURES}:Reference"),
+    "measure": StepKind("suite.steps.measure:measure", f"{_FIGURES}:Measures"),
+    "best": StepKind("suite.steps.measure:best", f"{_FIGURES}:Measures"),
+    "differences": StepKind("suite.steps.differences:differences", f"{_FIGURES}:Differences"),
+    "tasks": StepKind("suite.steps.labels:tasks", f"{_FIGURES}:Tasks"),
+    "attribution": StepKind("suite.steps.attribution:attribution", f"{_FIGURES}:Attribution"),
 }
 """By the name under which results are kept; in running order."""
 

@@ -208,8 +208,8 @@ def test_the_digest_does_not_depend_on_where_the_repository_lies(
 
 
 def test_a_module_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match=r"there is no module 'suite\.steps\.fid'"):
-        digest.sources("suite.plan.kinds.fid:fit")
+    with pytest.raises(ValueError, match=r"there is no module 'suite\.nowhere'"):
+        digest.sources("suite.nowhere:fit")
 
 
 REAL = {
