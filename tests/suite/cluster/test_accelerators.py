@@ -145,7 +145,8 @@ WITH_A_GPU = """
 import json, sys
 import ray
 from rich.console import Console
-from suite import commands, pipeline
+from suite import pipeline
+from suite.cli import commands
 
 ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
 storage = sys.argv[2]
