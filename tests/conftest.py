@@ -30,6 +30,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that start clusters in one process, and those of any other file together."""
+    # What starts clusters of its own comes before what leaves one open in the process.
+    items.sort(key=lambda item: item.path.parent != ROOT / "tests")
     for item in items:
         together = "cluster" if item.get_closest_marker("cluster") else str(item.path)
         item.add_marker(pytest.mark.xdist_group(together))

@@ -151,7 +151,9 @@ def test_a_cluster_refuses_a_driver_without_its_token(cluster, small_suite, tmp_
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere"])
-def test_an_address_where_nobody_listens_is_refused_at_once_and_in_one_line(address):
+def test_an_address_where_nobody_listens_is_refused_at_once_and_in_one_line(address, monkeypatch):
+    # Whatever an earlier test has left open in this process.
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     with (
         pytest.raises(ConnectionError, match=rf"^no Ray cluster at '{address}': .+\Z"),
         connected(address),

@@ -42,6 +42,7 @@ def test_a_terminated_run_says_so_in_one_line_and_leaves_no_process(tmp_path):
 
 
 def test_an_address_of_the_environment_is_named_when_nothing_answers(monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     with socket.socket() as once:
         once.bind(("127.0.0.1", 0))
         port = once.getsockname()[1]
@@ -61,7 +62,9 @@ def test_a_local_ray_that_does_not_start_in_time_is_tried_again(monkeypatch):
         if len(started) == 1:
             raise TimeoutError("the node did not start within 30 s")
 
+    monkeypatch.setattr(connect.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(connect.ray, "init", init)
+    monkeypatch.setattr(connect.ray, "shutdown", lambda: None)
     with connect.connected("local"):
         pass
     assert started == ["local", "local"]

@@ -311,7 +311,8 @@ def test_damaged_parquet_is_one_line_and_no_trace(tmp_path, capfd):
 
     assert len(refused) > 60
     assert all(text.startswith(f"{path}: ") and text.isprintable() for text in refused)
-    assert capfd.readouterr().err == ""
+    # Not that nothing is there: threads of Ray in this process may write at any time.
+    assert not {"panicked", "Traceback"} & set(capfd.readouterr().err.split())
 
 
 def test_a_panic_of_polars_leaves_one_line_and_other_words_are_kept(tmp_path, capfd):

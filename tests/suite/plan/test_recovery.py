@@ -83,7 +83,7 @@ MEASURE = "measure/*/measures.json"
         ("measure/*/done.json", without_hashes, "done.json holds no hashes"),
         ("attack/*/done.json", lambda path: path.write_text("[]"), "done.json holds no hashes"),
         (
-            "represent/*/representation.parquet",
+            "inputs/*/representation.parquet",
             lambda path: path.write_bytes(b"1"),
             "representation.parquet has 1 bytes",
         ),
