@@ -140,7 +140,7 @@ def test_a_dry_run_says_what_is_cached_and_what_a_change_would_cost(quick):
     cached = finish(*options)
     assert cached.returncode == 0
     assert re.search(r"^36 cells, \d+ steps; to run: nothing$", cached.stdout, re.MULTILINE)
-    changed = finish(*options, "--set", "bootstrap=100")
+    changed = finish(*options, "--set", "bootstrap=50000")
     (to_run,) = re.findall(r"^36 cells, \d+ steps; to run: (.+)", changed.stdout, re.MULTILINE)
     # Random swaps compare models; no cell's figures depend on them.
     assert re.fullmatch(r"\d+ differences", to_run)
