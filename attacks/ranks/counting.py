@@ -2,9 +2,9 @@
 
 A kernel releases the interpreter lock and runs on one thread; `attacks.ranks.exact` runs several at
 once. Numba's own thread pool stays unused, since pools that alternate wait for each other.
-Nothing is cached on disk: compiling takes about a second and installed copies may be read-only.
+What is compiled is cached beside the source, or in the user's own cache where that is read-only.
 
-Shape letters: r probes of a block, g gallery users, c gallery users of a tile, d dimensions.
+Shape letters: r probes of a block, g gallery users, d dimensions.
 """
 
 from __future__ import annotations
@@ -71,41 +71,27 @@ def score_true(exact: Any) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def count_above(scores: Any, low: Any, high: Any, greater: Any) -> Any:
-    """Count what a tile of float32 scores settles and list the pairs that it does not.
+def verdict(i: Any, j: Any, probes: Any, users: Any, center: Any, true_row: Any) -> Any:
+    """Decide a pair by the tie rule: 1 where the competitor is greater, 0 tied, -1 smaller.
 
     Parameters
     ----------
-    scores : (r, c)
-        Above ``high`` certainly greater than the true score, below ``low`` certainly smaller.
-    low, high : (r,)
-        Float32 bounds of the band between.
-    greater : (r,)
-        Counts, added to in place.
-
-    Returns
-    -------
-    rows, columns : (pairs,) int32
-        Positions inside the band.
+    i, j
+        Probe and gallery row.
+    probes
+        ``probe, probe_scale, probe_size, true_score``.
+    users
+        ``gallery, gallery_scale, gallery_size, offset``.
+    center, true_row
+        As in `Exact`.
     """
-    within = np.zeros(scores.shape[0], np.int64)
-    for i in range(scores.shape[0]):
-        above: Any = 0
-        not_below: Any = 0
-        for j in range(scores.shape[1]):
-            above += scores[i, j] > high[i]
-            not_below += scores[i, j] >= low[i]
-        greater[i] += above
-        within[i] = not_below - above
-    rows = np.empty(within.sum(), np.int32)
-    columns = np.empty(rows.size, np.int32)
-    pair = 0
-    for row in np.flatnonzero(within):
-        for j in range(scores.shape[1]):
-            if low[row] <= scores[row, j] <= high[row]:
-                rows[pair], columns[pair] = row, j
-                pair += 1
-    return rows, columns
+    probe, probe_scale, probe_size, true_score = probes
+    gallery, scale, size, offset = users
+    true = true_row[i]
+    score = _product(probe, i, gallery, j, center) * probe_scale[i] * scale[j] - offset[j]
+    margin = score - true_score[i]
+    tie = probe_size[i] * max(size[j], size[true]) + max(offset[j], offset[true])
+    return (margin > TIE * tie) - (margin < -TIE * tie)
 
 
 # The fields are unpacked once: looked up inside the loop, their reference counts are what the
@@ -126,15 +112,12 @@ def count_pairs(rows: Any, users: Any, exact: Any, greater: Any, equal: Any) -> 
     (probe, gallery, center, probe_scale, probe_size, scale, size, offset, true_row, true_score) = (
         exact
     )
+    probes = (probe, probe_scale, probe_size, true_score)
+    users_ = (gallery, scale, size, offset)
     for pair in range(rows.size):
         i, j = rows[pair], users[pair]
-        true = true_row[i]
-        if j == true:
+        if j == true_row[i]:
             continue
-        score = _product(probe, i, gallery, j, center) * probe_scale[i] * scale[j] - offset[j]
-        margin = score - true_score[i]
-        tie = probe_size[i] * max(size[j], size[true]) + max(offset[j], offset[true])
-        if margin > TIE * tie:
-            greater[i] += 1
-        elif margin >= -TIE * tie:
-            equal[i] += 1
+        side = verdict(i, j, probes, users_, center, true_row)
+        greater[i] += side > 0
+        equal[i] += side == 0

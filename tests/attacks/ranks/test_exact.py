@@ -9,8 +9,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attacks.ranks import exact
-from attacks.ranks.exact import exact_ranks
+from attacks.ranks import screen, tiles
+from attacks.ranks.exact import Ranks, exact_ranks
+from attacks.ranks.scoring import Scoring
+from attacks.ranks.tiles import Tiles
 
 METRICS = ["cosine", "dot", "euclidean"]
 
@@ -43,9 +45,24 @@ def oracle(probe, gallery, true_row, metric):
 
 def through_torch(probe, gallery, true_row, *, metric):
     """The path that CUDA and MPS take, on the CPU."""
-    return exact._ranks(
-        probe, gallery, true_row, metric, torch.device("cpu"), exact._count_on_device
-    )
+    scoring = Scoring.of(gallery, metric)
+    users, counts = Tiles.of(scoring, torch.device("cpu")), [([], [])]
+    for start in range(0, len(probe), users.height):
+        rows = slice(start, start + users.height)
+        counts.append(users.count(scoring.block(probe[rows], true_row[rows])))
+    return Ranks(*(np.concatenate(one).astype(np.int32) for one in zip(*counts, strict=True)))
+
+
+def through_axes(probe, gallery, true_row, *, metric):
+    """The path that many probes and users take, which pays for a rotation and for stops."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screen, "ROTATION_SHARE", np.inf)
+        patch.setattr(screen, "STOPS", (1, 2))
+        patch.setattr(screen, "_cost", lambda stops, *_: -len(stops))
+        return exact_ranks(probe, gallery, true_row, metric=metric, device=torch.device("cpu"))
+
+
+PATHS = [exact_ranks, through_axes, through_torch]
 
 
 def assert_exact(probe, gallery, true_row, metric, rank=exact_ranks):
@@ -78,7 +95,7 @@ def test_ranks_equal_brute_force_on_random_probes(metric, seed):
     assert_exact((probe + shift) * scale, (gallery + shift) * scale, true_row, metric)
 
 
-@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+@pytest.mark.parametrize("rank", PATHS)
 @pytest.mark.parametrize("metric", METRICS)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
@@ -154,7 +171,7 @@ def adversarial():
     }
 
 
-@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+@pytest.mark.parametrize("rank", PATHS)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("name", adversarial())
 def test_ranks_equal_brute_force_on_adversarial_galleries(name, metric, rank):
@@ -167,7 +184,7 @@ def test_ranks_equal_brute_force_on_adversarial_galleries(name, metric, rank):
     assert_exact(gallery[true_row[:1]], gallery, true_row[:1], metric, rank)
 
 
-@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+@pytest.mark.parametrize("rank", PATHS)
 @pytest.mark.parametrize("size", [1e5, 1e9, 1e30])
 def test_one_outlying_user_decides_nothing_for_the_others(size, rank):
     probe, gallery, true_row = problem(np.random.default_rng(14), noise=0.3)
@@ -181,19 +198,20 @@ def test_one_outlying_user_decides_nothing_for_the_others(size, rank):
     np.testing.assert_array_equal(ranks, expected)
 
 
-@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+@pytest.mark.parametrize("rank", PATHS)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("tile_bytes", [64, 4 * 37**2])
 def test_ranks_do_not_depend_on_the_tiles(metric, rank, tile_bytes, monkeypatch):
-    monkeypatch.setattr(exact, "CPU_TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(tiles, "TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(screen, "TILE", 64)
     probe, gallery, true_row = problem(np.random.default_rng(5), num_probes=120, num_gallery=90)
 
     assert_exact(probe, gallery, true_row, metric, rank)
 
 
-@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+@pytest.mark.parametrize("rank", PATHS)
 def test_a_true_user_of_large_size_ties_with_small_ones_in_other_tiles(rank, monkeypatch):
-    monkeypatch.setattr(exact, "CPU_TILE_BYTES", 4)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 4)
     others = np.array([[0, length] for length in (1e-13, -1e-13, 2e-13, 3e-13, 1e-14, 1e-12)])
     gallery = np.concatenate([[[1, 0]], others]).astype(np.float32)
     probe = np.array([[0, 1]], np.float32)
@@ -202,18 +220,28 @@ def test_a_true_user_of_large_size_ties_with_small_ones_in_other_tiles(rank, mon
     assert rank(probe, gallery, np.array([0]), metric="dot") == ([1], [5])
 
 
-@pytest.mark.parametrize("rank", [exact_ranks, through_torch])
+@pytest.mark.parametrize("rank", PATHS)
 def test_products_that_underflow_beside_a_large_user_are_decided_in_float64(rank, monkeypatch):
-    monkeypatch.setattr(exact, "CPU_TILE_BYTES", 4 * 16**2)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 4 * 16**2)
+    monkeypatch.setattr(screen, "TILE", 64)
     small = np.random.default_rng(13).standard_normal((100, 400)) * 1e-5
     gallery = np.concatenate([small, np.full((1, 400), 1e37)]).astype(np.float32)
 
     assert_exact(gallery[::-1].copy(), gallery, np.arange(101), "dot", rank)
 
 
+def trained(rng, num_probes, num_gallery, dim=64, noise=0.5):
+    """Nearly low-rank vectors: 93 % of their energy on one axis and 99 % on eight."""
+    share = np.repeat([0.93, 0.06 / 7, 0.01 / (dim - 8)], [1, 7, dim - 8])
+    axes = np.linalg.qr(rng.standard_normal((dim, dim)))[0] * np.sqrt(share)
+    probe, gallery, true_row = problem(rng, num_probes, num_gallery, dim, noise)
+    return (probe @ axes.T).astype(np.float32), (gallery @ axes.T).astype(np.float32), true_row
+
+
 @pytest.mark.parametrize("metric", METRICS)
-def test_ranks_span_several_tiles_of_the_usual_size(metric):
-    assert_exact(*problem(np.random.default_rng(6), 1500, 2600, dim=64, noise=2.0), metric)
+@pytest.mark.parametrize("world", [problem, trained])
+def test_ranks_span_several_tiles_of_the_usual_size(metric, world):
+    assert_exact(*world(np.random.default_rng(6), 1500, 2600, dim=64, noise=2.0), metric)
 
 
 def test_scores_apart_by_less_than_the_tie_rule_are_tied():
