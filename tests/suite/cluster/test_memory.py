@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 KEPT = """
 from pathlib import Path
-from suite.cluster.connect import memory
+from suite.cluster import memory
 
 def own():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
