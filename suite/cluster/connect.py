@@ -80,10 +80,10 @@ def _init(where: str) -> None:
         settings["include_dashboard"] = False
     try:
         ray.init(address=where, **settings)
-    except Exception:
+    except Exception:  # Ray raises no narrower type when its processes are slow
         if where != "local":
             raise
-        # Ray gives its own processes 30 s, which is not enough on a loaded machine.
+        # It gives them 30 s, which is not enough on a loaded machine.
         ray.shutdown()
         ray.init(address=where, **settings)
     if callable(handled) and threading.current_thread() is threading.main_thread():

@@ -27,6 +27,9 @@ from suite.leaderboard.sections import Section
 
 WIDTH = 120
 
+TINY = 1e-6
+"""Shown as 0: the lower end of an interval may be as small as 1e-17."""
+
 READING = (
     "[a, b]: 95 % interval over users; with several seeds, the mean of the seeds' bounds. "
     "sd: standard deviation over seeds. x raw: lift divided by that of the strongest reading "
@@ -323,4 +326,6 @@ def _two_decimals(value: float | None) -> str:
 def _figure(value: float | None) -> str:
     if value is None:
         return ""
+    if abs(value) < TINY:
+        value = 0.0
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")

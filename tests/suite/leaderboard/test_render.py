@@ -222,7 +222,14 @@ def test_claimed_rows_stand_apart_and_say_so():
 
 @pytest.mark.parametrize(
     ("lift", "text"),
-    [(0.0, "0.00"), (0.0912, "0.0912"), (1.0, "1.00"), (99.96, "100"), (2853, "2,853")],
+    [
+        (0.0, "0.00"),
+        (1e-17, "0.00"),
+        (0.0912, "0.0912"),
+        (1.0, "1.00"),
+        (99.96, "100"),
+        (2853, "2,853"),
+    ],
 )
 def test_figures_have_three_significant_digits(lift, text):
     (group,) = render.groups([row(lift=lift, chance=0.0001)])
