@@ -16,7 +16,7 @@ from attacks.ranks.neighbors import neighbors
 
 Metric = Literal["cosine", "euclidean", "dot"]
 
-Need = Literal["other_space", "histories", "background"]
+Need = Literal["other_space", "histories", "background", "noise"]
 
 
 class Attack:
@@ -37,7 +37,8 @@ class Attack:
 
     ``other_space``: the gallery's events in the space of another training of the same model, with
     the next seed, from which the probes come. ``histories``: what was behind the gallery's
-    vectors. ``background``: vectors of two windows of other users.
+    vectors. ``background``: vectors of two windows of other users. ``noise``: the covariance of
+    the defense's noise.
     """
 
     plain: ClassVar[bool] = False

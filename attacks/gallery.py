@@ -28,12 +28,15 @@ class Released:
         Position of the event in time among those of the same user; None where it is not known.
     window : (n,)
         Name of the event's window; None where there are no windows.
+    labels : (n, L)
+        What happened at each event, label 0 first; None where it is not known.
     """
 
     vectors: NDArray[np.float32]
     user_row: NDArray[np.int64]
     order: NDArray[np.int64] | None = None
     window: NDArray[Any] | None = None
+    labels: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ class Gallery(Released):
     background
         Vectors of two windows of users who are neither probes nor in the gallery; None unless the
         attack needs ``background``.
+    noise : (d, d)
+        Covariance of the noise that the defense adds to a vector; None unless the attack needs
+        ``noise``, 0 where the defense adds none.
     means : (g, d)
         One vector per user, where it was computed before the vectors were rounded.
     """
@@ -73,6 +79,7 @@ class Gallery(Released):
     there: NDArray[np.float32] | None = None
     histories: Histories | None = None
     background: Released | None = None
+    noise: NDArray[np.float64] | None = None
     means: NDArray[np.float32] | None = None
 
     @cached_property

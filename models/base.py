@@ -108,6 +108,14 @@ class Model(ABC):
     def represent(self, batch: Batch) -> NDArray[np.float32]:
         """Vectors as they would be released, ``(B, D)``."""
 
+    def head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Logits that the model gives to released vectors: ``(n, D) -> (n, num_labels)``.
+
+        Of the vectors of ``represent`` they are those of ``score``. None for a model whose logits
+        are no function of its vectors.
+        """
+        return None
+
     @abstractmethod
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything learned, as plain arrays; never a pickle."""

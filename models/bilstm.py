@@ -130,7 +130,7 @@ class Bilstm(Network):
             nn.Linear(width, dim),
             nn.LayerNorm(dim),
         )
-        self.head = nn.Linear(dim, self.num_labels)
+        self.output = nn.Linear(dim, self.num_labels)
 
     def encode(self, sequence: Tensor, mask: Tensor) -> Tensor:
         """Code of each history, ``(U, 2 hidden)``, from ``(U, T, 2)`` and ``(U, T)``."""
@@ -156,4 +156,9 @@ class Bilstm(Network):
             batch.continuous[:, : self.num_continuous],
         ]
         vectors = self.trunk(torch.cat(inputs, dim=1))
-        return vectors, self.head(vectors)
+        return vectors, self.logits(vectors)
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Logits of vectors: ``(n, D) -> (n, num_labels)``."""
+        logits: Tensor = self.output(vectors)
+        return logits

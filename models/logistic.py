@@ -63,6 +63,18 @@ class Logistic(Estimator):
         """Standardized inputs times the coefficients for ``engaged``, ``(B, F)``."""
         return (self._standardized(batch) * self.coefficient[:1]).astype(np.float32)
 
+    def head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sum of a vector, and the intercept: ``(n, F) -> (n, L)``.
+
+        Further labels weigh the same inputs by other coefficients; an input that ``engaged`` does
+        not use cannot be read from the vector, and counts as the mean.
+        """
+        used = self.coefficient[0] != 0
+        ratio = np.divide(
+            self.coefficient, self.coefficient[:1], out=np.zeros_like(self.coefficient), where=used
+        )
+        return (vectors @ ratio.T + self.intercept).astype(np.float32)
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Mean and scale of the inputs, coefficients and intercept."""
         return {

@@ -67,7 +67,7 @@ class Mlp(Network):
             nn.Linear(stack[-1], dim),
             nn.LayerNorm(dim),
         )
-        self.head = nn.Linear(dim, self.num_labels)
+        self.output = nn.Linear(dim, self.num_labels)
 
     def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
         """Representation ``(B, D)`` and logits ``(B, num_labels)``."""
@@ -77,4 +77,9 @@ class Mlp(Network):
             batch.continuous[:, : self.num_continuous],
         ]
         vectors = self.trunk(torch.cat(inputs, dim=1))
-        return vectors, self.head(vectors)
+        return vectors, self.logits(vectors)
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Logits of vectors: ``(n, D) -> (n, num_labels)``."""
+        logits: Tensor = self.output(vectors)
+        return logits

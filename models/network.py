@@ -88,6 +88,10 @@ class Network(Model, nn.Module):
         While it trains, logits may have an axis more in front: each entry of it has its own loss.
         """
 
+    @abstractmethod
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Last step of ``forward``: ``(n, D) -> (n, num_labels)``, as when it does not train."""
+
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """Group the parameters by the peak of their learning rate: ``params`` and ``max_lr``."""
         return [{"params": list(self.parameters()), "max_lr": learning_rate}]
@@ -122,6 +126,18 @@ class Network(Model, nn.Module):
                 )
                 raise ValueError(msg)
         self.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
+
+    def head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of vectors: ``(n, D) -> (n, num_labels)``."""
+        parameter = next(self.parameters())
+        training = self.training
+        self.eval()
+        with torch.inference_mode():
+            given = torch.tensor(vectors, dtype=parameter.dtype, device=parameter.device)
+            logits = self.logits(given)
+        self.train(training)
+        found: NDArray[np.float32] = logits.float().cpu().numpy()
+        return found
 
     @property
     def num_parameters(self) -> int:

@@ -102,6 +102,16 @@ class NnClassifier(Network):
             logits = logits.mean(dim=0)
         return torch.cat(vectors, dim=1), logits
 
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Mean of the members' logits: ``(n, D) -> (n, L)``."""
+        widths = [member[1].in_features for member in self.members]  # type: ignore[index]
+        parts = torch.split(vectors, widths, dim=1)
+        found = [
+            member[1](part)  # type: ignore[index]
+            for member, part in zip(self.members, parts, strict=True)
+        ]
+        return torch.stack(found).mean(dim=0)
+
     def inputs(self, batch: TensorBatch) -> Tensor:
         """Lay all that the blocks see side by side, a row per event."""
         numbers = [batch.aggregates[batch.user_row], batch.continuous, batch.wide]

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from attacks.gallery import Gallery, Histories
+from attacks.gallery import Gallery, Histories, Released
 from attacks.ranks.exact import Ranks
 from models.base import Estimator
 from suite import registry
@@ -111,6 +111,16 @@ def test_a_model_gives_a_logit_per_label_and_a_vector_per_event(name, features, 
     assert np.isfinite(vector).all()
     assert vector.std(axis=0).max() > 0
     assert model.num_parameters > 0
+
+
+@parts("models")
+def test_the_head_of_a_model_scores_its_vectors_as_the_model_does(name, features, batch):
+    model = fitted(name, features)
+    logits = model.head(model.represent(batch))
+    if logits is None:  # a sum over leaves, whose projections cannot be told apart in the vector
+        assert name == "gbdt"
+        return
+    np.testing.assert_allclose(logits, model.score(batch), rtol=1e-5, atol=1e-5)
 
 
 @parts("models")
@@ -255,13 +265,14 @@ def test_pooled_probes_are_of_one_person_and_keep_everyone_apart(name):
 
 @parts("defenses")
 @pytest.mark.parametrize("shape", [(1, 4), (50, 8)])
-def test_a_defense_keeps_shape_type_and_input_and_repeats_itself(name, shape):
+def test_a_defense_keeps_length_type_and_input_and_repeats_itself(name, shape):
     vectors = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     before = vectors.copy()
+    given = Released(vectors, np.arange(len(vectors)) // 2, np.arange(len(vectors)) % 2)
     released, same = (
-        made("defenses", name).apply(vectors, np.random.default_rng(1)) for _ in range(2)
+        made("defenses", name).apply(given, np.random.default_rng(1)) for _ in range(2)
     )
-    assert (released.shape, released.dtype) == (vectors.shape, np.float32)
+    assert (len(released), released.dtype) == (len(vectors), np.float32)
     assert np.isfinite(released).all()
     np.testing.assert_array_equal(vectors, before)
     np.testing.assert_array_equal(released, same)
@@ -362,8 +373,8 @@ class Rounded(Defense):
     def __init__(self, *, digits: int = 1) -> None:
         self.digits = digits
 
-    def apply(self, vectors, rng):
-        return vectors.round(self.digits)
+    def apply(self, released, rng):
+        return released.vectors.round(self.digits)
 '''
 
 
@@ -377,7 +388,7 @@ def test_a_users_own_files_keep_the_same_contract(tmp_path):
     test_the_order_of_the_gallery_users_does_not_matter(attack)
     test_a_user_outside_the_gallery_is_behind_everyone(attack)
     test_an_attack_says_where_it_comes_from(attack)
-    test_a_defense_keeps_shape_type_and_input_and_repeats_itself(defense, (50, 8))
+    test_a_defense_keeps_length_type_and_input_and_repeats_itself(defense, (50, 8))
     for kind, name in (("attacks", attack), ("defenses", defense)):
         test_a_part_can_be_made_with_its_defaults_or_an_example(kind, name)
         test_every_parameter_is_keyword_only_and_typed(kind, name)

@@ -1,16 +1,92 @@
-"""What every defense must do."""
+"""What every defense must do.
+
+Shape letters: n vectors, d dimensions as given, d' as released.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from attacks.gallery import Released
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What bounds every attacker, whatever it knows of the defense.
+
+    Attributes
+    ----------
+    radius
+        R: no vector lies farther from the common center before noise is added.
+    sigma
+        Standard deviation of the Gaussian noise along each axis, in the unit of the radius.
+    assumes
+        What must hold for the bound, in one sentence.
+    """
+
+    radius: float
+    sigma: float
+    assumes: str
 
 
 class Defense(ABC):
     """Changes vectors before they are released, gallery and probe alike."""
 
+    def fit(self, released: Released, rng: np.random.Generator) -> None:  # noqa: B027  # optional
+        """Learn what the defense needs of undefended vectors; by default nothing.
+
+        Parameters
+        ----------
+        released
+            Vectors of the train window's trained users, and their labels where there are any.
+        rng
+            Source of all randomness of the fit.
+        """
+
     @abstractmethod
-    def apply(self, vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return what is released in place of ``vectors`` ``(n, d)``; the input stays as it is."""
+    def apply(self, released: Released, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return what is released in place of the vectors, ``(n, d')``.
+
+        Parameters
+        ----------
+        released
+            Vectors of any users, with the order of each user's; they stay as they are.
+        rng
+            Source of all randomness of the release.
+        """
+
+    def observed(
+        self, released: Released, num_releases: int, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Return what an adversary makes of several releases of the same vectors, ``(n, d')``.
+
+        By default their mean, in which independent noise shrinks by the root of their number.
+
+        Parameters
+        ----------
+        released
+            As in ``apply``.
+        num_releases
+            How often each vector is released, at least 1.
+        rng
+            Source of all randomness of the releases.
+        """
+        total = self.apply(released, rng).astype(np.float64)
+        for _ in range(num_releases - 1):
+            total += self.apply(released, rng)
+        return (total / num_releases).astype(np.float32)
+
+    def noise(self) -> NDArray[np.float64] | None:
+        """Covariance of the noise in a release ``(d', d')``, as an adversary may know it.
+
+        It is known after ``fit``; None where the defense adds no noise, or none of that kind.
+        """
+        return None
+
+    def certificate(self) -> Certificate | None:
+        """Return what bounds every attacker after ``fit``; None where nothing does."""
+        return None

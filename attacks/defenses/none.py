@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.defenses.base import Defense
+from attacks.gallery import Released
 
 
 class Undefended(Defense):
     """Releases the vectors unchanged. Costs nothing and protects nothing."""
 
-    def apply(self, vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    def apply(self, released: Released, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return the vectors themselves."""
-        return vectors
+        return released.vectors

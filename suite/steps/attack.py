@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from attacks.base import Attack
 from attacks.defenses.base import Defense
-from attacks.gallery import Gallery, Histories
+from attacks.gallery import Gallery, Histories, Released
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
@@ -78,14 +78,16 @@ def attack(
     known_events, unknown_events = (
         cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
     )
-    vectors = defender.apply(released.vector[known_events["gallery_row"].to_numpy()], defense_rng)
     known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
+    undefended = released.vector[known_events["gallery_row"].to_numpy()]
+    vectors = defender.apply(Released(undefended, user_row), defense_rng)
     means = user_means(vectors, user_row)
     center = offset(means)
     vectors, num_rounded = _rounded(vectors, center)
     held = Gallery(vectors, user_row, means=to_float32(means, center))
     if "other_space" in attacker.needs:
-        there = defender.apply(probed.vector[known_events["probe_row"].to_numpy()], defense_rng)
+        undefended = probed.vector[known_events["probe_row"].to_numpy()]
+        there = defender.apply(Released(undefended, user_row), defense_rng)
         center = offset(user_means(there, user_row))
         held = replace(held, there=to_float32(there, center))
     if "histories" in attacker.needs:
@@ -93,10 +95,12 @@ def attack(
     attacker.fit(held, attack_rng)
     gallery = attacker.templates(held)
     del vectors, held  # not held beside the probes, as it is as large as a third of all vectors
-    probe = defender.apply(probed.vector[unknown_events["probe_row"].to_numpy()], defense_rng)
+    user = unknown_events["user_id"].to_numpy()
+    undefended = probed.vector[unknown_events["probe_row"].to_numpy()]
+    of_user = np.unique(user, return_inverse=True)[1]
+    probe = defender.apply(Released(undefended, of_user), defense_rng)
     probe, num_rounded_probes = _rounded(probe, center)
 
-    user = unknown_events["user_id"].to_numpy()
     true_row = _rows_of(user, known)
     probe, first = _pool(attacker, probe, user, true_row)
     true_row, unknown_events = true_row[first], unknown_events[first]

@@ -129,7 +129,7 @@ def _rows(
     ends = expanded_percentiles(num_events) if len(num_events) > 1 else (0.025, 0.975)
     pieces = np.array_split(draws, -(-draws.size // DRAWN_AT_ONCE), axis=1)
     for name, weight in weights.items():
-        log_odds, label = _log_odds(events, name, weight, prefix), events[name].to_numpy()
+        log_odds, label = scores.log_odds(events, name, weight, prefix), events[name].to_numpy()
         # A resample without both classes has no figure: 0 / 0.
         with np.errstate(invalid="ignore"):
             resampled[name] = tuple(
@@ -151,7 +151,7 @@ def _figures(
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, weight in weights.items():
-        log_odds, label = _log_odds(events, name, weight, prefix), events[name].to_numpy()
+        log_odds, label = scores.log_odds(events, name, weight, prefix), events[name].to_numpy()
         values = (
             average_precision_score(label, log_odds),
             roc_auc_score(label, log_odds),
@@ -175,12 +175,6 @@ def _frequent(events: pl.DataFrame, weights: dict[str, float]) -> dict[str, floa
         return MIN_POSITIVES <= int(events[name].sum()) < len(events)
 
     return {name: weight for name, weight in weights.items() if enough(name)}
-
-
-def _log_odds(events: pl.DataFrame, label: str, weight: float, prefix: str) -> Values:
-    found = events[prefix + scores.logit(label)].to_numpy().astype(np.float64)
-    log_odds: Values = found - np.log(weight)
-    return log_odds
 
 
 def _relative_cross_entropy(log_odds: Values, label: NDArray[np.bool_], weight: Values) -> Values:

@@ -31,6 +31,18 @@ def labels(scores: pl.DataFrame) -> list[str]:
     return [name for name in scores.columns if logit(name) in scores.columns]
 
 
+def log_odds(
+    scores: pl.DataFrame, label: str, positive_weight: float, prefix: str = ""
+) -> NDArray[np.float64]:
+    """Log odds of a label, ``(n,)``: its logits less the log of the weight of positives.
+
+    The weighted loss is minimized by logits that are that much too large.
+    """
+    found = scores[prefix + logit(label)].to_numpy().astype(np.float64)
+    corrected: NDArray[np.float64] = found - np.log(positive_weight)
+    return corrected
+
+
 def mean_auc(label: NDArray[Any], logit: NDArray[np.floating]) -> float:
     """AUC of each label with both classes, averaged: by it epochs and trials are chosen.
 
@@ -81,8 +93,12 @@ def score(model: Model, features: Features) -> pl.DataFrame:
     chunks = list(batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE))
     needed = replace(features, events=features.events.select("row"))
     (logits,) = sharded.each(_logits, [chunks], model, needed, gpu=isinstance(model, Network))
-    events = features.events[np.concatenate(chunks)]
-    names = features.label_names[: model.num_labels]
+    return table(features.events[np.concatenate(chunks)], features, logits)
+
+
+def table(events: pl.DataFrame, features: Features, logits: NDArray[np.floating]) -> pl.DataFrame:
+    """Set the logits ``(n, L)`` of the first L labels beside the n events that they are of."""
+    names = features.label_names[: logits.shape[1]]
     return events.select(
         "event_id",
         "user_id",

@@ -78,7 +78,7 @@ def test_the_representation_is_normalized_by_its_layer_norm(kind):
 @every_network
 def test_logits_are_the_head_applied_to_the_released_vectors(kind):
     network, batch = kind(), random_batch()
-    weight, bias = (p.detach().numpy() for p in network.head.parameters())
+    weight, bias = (p.detach().numpy() for p in network.output.parameters())
 
     expected = network.represent(batch) @ weight.T + bias
 
@@ -176,9 +176,15 @@ def test_state_is_a_copy_that_training_does_not_change():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: state.pop("head.bias"), r"head\.bias has shape missing, expected \(1,\)"),
+        (
+            lambda state: state.pop("output.bias"),
+            r"output\.bias has shape missing, expected \(1,\)",
+        ),
         (lambda state: state.update(extra=np.zeros(2)), r"extra has shape \(2,\), expected no"),
-        (lambda state: state.update({"head.bias": np.zeros(3)}), r"shape \(3,\), expected \(1,\)"),
+        (
+            lambda state: state.update({"output.bias": np.zeros(3)}),
+            r"shape \(3,\), expected \(1,\)",
+        ),
     ],
 )
 def test_a_state_of_another_model_is_refused_by_name(change, message):

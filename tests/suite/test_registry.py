@@ -19,8 +19,8 @@ class Rounded(Defense):
             raise ValueError(f"digits must be >= 0, got {digits}")
         self.digits = digits
 
-    def apply(self, vectors, rng):
-        return vectors.round(self.digits)
+    def apply(self, released, rng):
+        return released.vectors.round(self.digits)
 
 
 class Unfinished(Defense):

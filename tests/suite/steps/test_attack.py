@@ -140,8 +140,9 @@ def test_a_defense_is_applied_to_gallery_and_probes_alike(features, tmp_path):
         "import numpy as np\n"
         "from attacks.defenses.base import Defense\n\n\n"
         "class Noise(Defense):\n"
-        "    def apply(self, vectors, rng):\n"
-        "        return (vectors + 5 * rng.normal(size=vectors.shape)).astype(np.float32)\n"
+        "    def apply(self, released, rng):\n"
+        "        noise = rng.normal(size=released.vectors.shape)\n"
+        "        return (released.vectors + 5 * noise).astype(np.float32)\n"
     )
     noise = {"defense": Part(name=f"{path}:Noise")}
     clear, defended = run(features, world(features)), run(features, world(features), **noise)

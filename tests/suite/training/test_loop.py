@@ -265,8 +265,8 @@ def test_a_group_of_parameters_keeps_its_share_of_the_rate(features, tmp_path, m
     from models.mlp import Mlp
 
     def groups(self, learning_rate):
-        head = list(self.head.parameters())
-        rest = [p for n, p in self.named_parameters() if not n.startswith("head")]
+        head = list(self.output.parameters())
+        rest = [p for n, p in self.named_parameters() if not n.startswith("output")]
         return [
             {"params": rest, "max_lr": learning_rate},
             {"params": head, "max_lr": 1e-12 * learning_rate},
@@ -276,5 +276,5 @@ def test_a_group_of_parameters_keeps_its_share_of_the_rate(features, tmp_path, m
     state, _, _ = run(features, tmp_path / "c.pt")
     fresh = build(SMALL, 0).state_dict()
     moved = {k: float((state["network"][k] - fresh[k]).abs().max()) for k in fresh}
-    assert max(moved[k] for k in moved if k.startswith("head")) < 1e-6
+    assert max(moved[k] for k in moved if k.startswith("output")) < 1e-6
     assert min(moved[k] for k in moved if k.startswith("trunk.0.0.weight")) > 1e-4
