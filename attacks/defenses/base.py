@@ -60,7 +60,10 @@ class Defense(ABC):
         """
 
     def observed(
-        self, released: Released, num_releases: int, rng: np.random.Generator
+        self,
+        released: Released,
+        num_releases: int | NDArray[np.int64],
+        rng: np.random.Generator,
     ) -> NDArray[np.float32]:
         """Return what an adversary makes of several releases of the same vectors, ``(n, d')``.
 
@@ -70,20 +73,28 @@ class Defense(ABC):
         ----------
         released
             As in ``apply``.
-        num_releases
+        num_releases : () or (n,)
             How often each vector is released, at least 1.
         rng
             Source of all randomness of the releases.
         """
+        count = np.broadcast_to(num_releases, len(released.vectors))[:, None]
         total = self.apply(released, rng).astype(np.float64)
-        for _ in range(num_releases - 1):
-            total += self.apply(released, rng)
-        return (total / num_releases).astype(np.float32)
+        for number in range(1, int(count.max(initial=1))):
+            total += np.where(count > number, self.apply(released, rng), 0)
+        observed: NDArray[np.float64] = total / count
+        return observed.astype(np.float32)
 
-    def noise(self) -> NDArray[np.float64] | None:
-        """Covariance of the noise in a release ``(d', d')``, as an adversary may know it.
+    def noise(self, num_releases: int = 1) -> NDArray[np.float64] | None:
+        """Covariance of the noise in a vector ``(d', d')``, as an adversary may know it.
 
         It is known after ``fit``; None where the defense adds no noise, or none of that kind.
+
+        Parameters
+        ----------
+        num_releases
+            How many releases ``observed`` was made of: noise that is drawn anew for each has the
+            covariance of one release divided by their number.
         """
         return None
 
