@@ -171,7 +171,7 @@ def test_an_attack_whose_process_is_killed_is_started_again(hosts):
     release(hosts)
     ran = running.finish()
     assert ran.code == 0, ran.err
-    assert "its process was killed or crashed; start 2 of 4" in ran.err
+    assert "its process was killed or crashed; attempt 2 of 4" in ran.err
     assert leaderboard(folder).equal(undisturbed(hosts))
 
 
@@ -180,7 +180,7 @@ def test_the_steps_of_a_host_that_is_killed_run_on_another(hosts):
     (host, _), (other, _) = reached(hosts)
     assert host is not other
     host.kill()
-    wait_until(lambda: "its host died or was cut off; start 2 of 4" in running.said())
+    wait_until(lambda: "its host died or was cut off; attempt 2 of 4" in running.said())
     release(hosts)
     ran = running.finish()
     assert ran.code == 0, ran.err
@@ -193,7 +193,7 @@ def test_a_host_that_is_cut_off_alters_nothing_and_comes_back_when_started_again
     folder, running = held(hosts, "cut")
     (host, _), _ = reached(hosts)
     hosts.cut(host)
-    wait_until(lambda: "its host died or was cut off; start 2 of 4" in running.said())
+    wait_until(lambda: "its host died or was cut off; attempt 2 of 4" in running.said())
     # Its attack goes on too, unseen by the cluster, and ends on the same storage.
     release(hosts)
     ran = running.finish()
@@ -216,7 +216,7 @@ def test_a_cut_of_seconds_costs_nothing(hosts):
     release(hosts)
     ran = running.finish()
     assert ran.code == 0, ran.err
-    assert "start 2" not in ran.err
+    assert "attempt 2" not in ran.err
     assert leaderboard(folder).equal(undisturbed(hosts))
 
 
@@ -310,7 +310,9 @@ def test_a_fit_waits_with_a_word_for_the_host_that_was_killed_under_it(hosts):
     running = Run(hosts, "trained", folder, "--set", "compute.workers=2")
     wait_until(lambda: list(folder.glob("unfinished/*/checkpoint.pt")))
     hosts.workers[1].kill()
-    wait_until(lambda: "no room: it needs 2 of 1 CPU" in running.said())
+    wait_until(
+        lambda: "insufficient resources: it needs 2 workers with 1 CPU each" in running.said()
+    )
     hosts.up(hosts.workers[1])
     ran = running.finish()
     assert ran.code == 0, ran.err
@@ -343,7 +345,7 @@ def test_without_a_host_left_for_them_steps_fail_with_that_reason_and_can_be_had
     assert ran.code == 1, ran.err
     assert "waiting up to 10 s for hosts to join" in ran.err
     assert {row.reason for row in leaderboard(folder).rows} == {
-        "no room for 10 s: it needs 1 CPU; CPUs of the living hosts: 0"
+        "insufficient resources for 10 s: it needs 1 CPU; CPUs of the live hosts: 0"
     }
 
     hosts.up(hosts.workers[0])

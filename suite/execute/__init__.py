@@ -1,1 +1,1 @@
-"""Steps -> Ray tasks."""
+"""Execution of steps as Ray tasks."""

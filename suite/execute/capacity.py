@@ -1,4 +1,4 @@
-"""Hosts of the cluster: steps on one that was given up are lost, and some fit on none."""
+"""The cluster's capacity: which hosts died, and which steps no live host has resources for."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from suite.parts import Part
 from suite.plan.kinds import KINDS
 from suite.plan.plan import Step
 
-LOOK_EVERY_S = 5.0
+CHECK_INTERVAL_S = 5.0
 
 
-class Room:
-    """Watches the hosts: which are lost, and whether the others could hold what is asked of them.
+class Capacity:
+    """Monitors the hosts: which have died, and whether the others have the resources a step needs.
 
     Parameters
     ----------
     compute
-        Says how much a fit needs, and for how long it is waited for.
+        Resources of a fit, and how long to wait for them.
     """
 
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
-        self._since: dict[str, float] = {}
-        self._looked_s = -LOOK_EVERY_S
+        self._waiting_since: dict[str, float] = {}
+        self._checked_s = -CHECK_INTERVAL_S
         self._nodes: list[dict[str, Any]] = []
         self._dead: set[str] = set()
 
-    def look(self) -> bool:
-        """Look at the hosts, if the last time is a while ago; say whether that was done."""
+    def refresh(self) -> bool:
+        """Ask Ray for the hosts unless that was done recently; return whether it was asked."""
         now = time.monotonic()
-        if now - self._looked_s < LOOK_EVERY_S:
+        if now - self._checked_s < CHECK_INTERVAL_S:
             return False
-        self._looked_s = now
+        self._checked_s = now
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         self._nodes = [node for node in nodes if node["Alive"]]
         self._dead = {node["NodeID"] for node in nodes if not node["Alive"]}
@@ -49,19 +49,19 @@ class Room:
     def lost(
         self, running: dict[Any, Step], starts: dict[str, str], places: Callable[[], dict[str, str]]
     ) -> list[Any]:
-        """List the tasks that began on a host that was given up.
+        """List the tasks that began on a host that Ray has declared dead.
 
-        Ray tells of a killed host at once. Of one that was cut off it tells only when the
-        connection times out, after several minutes.
+        Ray reports a killed host at once, but one that lost its connection only when that times
+        out, after several minutes.
 
         Parameters
         ----------
         running
-            Tasks and their steps.
+            Step of each task.
         starts
-            Name of the start by digest of the step.
+            Identifier of the latest attempt, by digest of the step.
         places
-            Gives the node of every start that began; asked only where a host is dead.
+            Returns the node of every attempt; called only if a host is dead.
         """
         if not self._dead or not running:
             return []
@@ -70,30 +70,31 @@ class Room:
             ref for ref, step in running.items() if node.get(starts[step.digest], "") in self._dead
         ]
 
-    def lacking(
-        self, running: dict[Any, Step], say: Callable[[Step, str], None]
+    def overdue(
+        self, running: dict[Any, Step], report: Callable[[Step, str], None]
     ) -> list[tuple[Any, str]]:
-        """List the tasks, of those submitted, that waited too long, each with the reason.
+        """List the submitted tasks that waited too long for resources, each with the reason.
 
-        ``say`` is told once of each step that begins to wait.
+        ``report`` is called once for each step that begins to wait.
         """
         now = time.monotonic()
         overdue: list[tuple[Any, str]] = []
         for ref, step in running.items():
-            lack = self.lack(step)
-            if lack is None:
-                self._since.pop(step.digest, None)
+            shortage = self.shortage(step)
+            if shortage is None:
+                self._waiting_since.pop(step.digest, None)
                 continue
-            if step.digest not in self._since:
-                self._since[step.digest] = now
+            if step.digest not in self._waiting_since:
+                self._waiting_since[step.digest] = now
                 wait = f"waiting up to {self._compute.wait_s:.0f} s for hosts to join"
-                say(step, f"no room: {lack}; {wait}")
-            if now - self._since[step.digest] > self._compute.wait_s:
-                overdue.append((ref, f"no room for {self._compute.wait_s:.0f} s: {lack}"))
+                report(step, f"insufficient resources: {shortage}; {wait}")
+            if now - self._waiting_since[step.digest] > self._compute.wait_s:
+                waited = f"insufficient resources for {self._compute.wait_s:.0f} s"
+                overdue.append((ref, f"{waited}: {shortage}"))
         return overdue
 
-    def lack(self, step: Step) -> str | None:
-        """Say what a step asks for and what there is, where that is too little."""
+    def shortage(self, step: Step) -> str | None:
+        """Describe what a step needs and what the live hosts have; None if that is enough."""
         compute = self._compute
         workers, needed, labels = 1, {"CPU": 1.0}, {}
         if KINDS[step.kind].trains:
@@ -106,20 +107,21 @@ class Room:
         hosts = [
             node["Resources"] for node in self._nodes if labels.items() <= node["Labels"].items()
         ]
-        there = [[host.get(kind, 0.0) for kind in needed] for host in hosts]
-        if sum(int(min(np.floor_divide(h, [*needed.values()]))) for h in there) >= workers:
+        amounts = [[host.get(kind, 0.0) for kind in needed] for host in hosts]
+        if sum(int(min(np.floor_divide(a, [*needed.values()]))) for a in amounts) >= workers:
             return None
         asked = " and ".join(f"{each:g} {kind}" for kind, each in needed.items())
-        found = ", ".join(" and ".join(f"{n:g}" for n in host) for host in there) or "none"
+        if workers > 1:
+            asked = f"{workers} workers with {asked} each"
+        available = ", ".join(" and ".join(f"{n:g}" for n in host) for host in amounts) or "none"
         which = "".join(f" with {name}={value}" for name, value in labels.items())
-        count = f"{workers} of " if workers > 1 else ""
         kinds = " and ".join(f"{kind}s" for kind in needed)
-        return f"it needs {count}{asked}; {kinds} of the living hosts{which}: {found}"
+        return f"it needs {asked}; {kinds} of the live hosts{which}: {available}"
 
 
 def _takes_gpus(step: Step) -> bool:
-    """Whether a fit's model is trained on GPUs; estimators fit themselves on CPUs."""
-    # Here, as torch takes seconds to load and nothing else that looks at hosts needs it.
+    """Whether a fit's model trains on GPUs; estimators are fitted on CPUs."""
+    # Imported here: torch takes seconds to load, and nothing else in this module needs it.
     from models.network import Network
 
     model: Part = step.arguments["model"]

@@ -1,4 +1,4 @@
-"""What running steps report: epochs, and on which node each began."""
+"""Reports of running steps: their epochs, and the node on which each began."""
 
 from __future__ import annotations
 
@@ -13,66 +13,66 @@ Epoch = tuple[str, dict[str, float]]
 """Title of a step and a row of its training."""
 
 
-# Restarted when its process is killed: what it held is lost, and was only to be shown.
+# Restarted when its process is killed: it then loses its rows, which are only displayed.
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Mailbox:
-    """Epochs reported by workers, until the driver reads them, and where each step began."""
+    """Holds epochs until the driver reads them, and the node of every attempt at a step."""
 
     def __init__(self) -> None:
-        self._waiting: list[Epoch] = []
+        self._unread: list[Epoch] = []
         self._places: dict[str, str] = {}
 
-    def begin(self, start: str, node: str) -> None:
-        """Note on which node a start of a step began."""
-        self._places[start] = node
+    def begin(self, attempt: str, node: str) -> None:
+        """Note the node on which an attempt began."""
+        self._places[attempt] = node
 
     def places(self) -> dict[str, str]:
-        """Return the node of every start that began."""
+        """Return the node of every attempt."""
         return self._places
 
     def put(self, title: str, row: dict[str, float]) -> None:
-        """Leave a row."""
-        self._waiting.append((title, row))
+        """Add a row."""
+        self._unread.append((title, row))
 
     def take(self) -> list[Epoch]:
-        """Return all rows left since the last call."""
-        waiting, self._waiting = self._waiting, []
-        return waiting
+        """Return all rows added since the last call."""
+        unread, self._unread = self._unread, []
+        return unread
 
 
 class Events:
-    """What the driver learns of running steps; it needs a connection to Ray."""
+    """The driver's view of running steps; needs a connection to Ray."""
 
     def __init__(self) -> None:
-        # On the driver's own host, whatever happens to others.
+        # On the driver's own host, so that it survives the loss of others.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox = Mailbox.options(  # type: ignore[attr-defined]
             scheduling_strategy=here
         ).remote()
 
     def reporter(self, title: str) -> Callable[[dict[str, float]], None]:
-        """Return the function with which a worker reports an epoch of the step of that title."""
+        """Return the function with which a worker reports an epoch of the step with this title."""
         return functools.partial(_report, self._mailbox, title)
 
-    def beginner(self, start: str) -> Callable[[str], None]:
-        """Return the function with which a task says on which node a start of a step began."""
-        return functools.partial(_begin, self._mailbox, start)
+    def beginner(self, attempt: str) -> Callable[[str], None]:
+        """Return the function with which a task reports the node on which an attempt began."""
+        return functools.partial(_begin, self._mailbox, attempt)
 
     def places(self) -> dict[str, str]:
-        """Return the node of every start that began."""
-        found: dict[str, str] = ray.get(self._mailbox.places.remote())
-        return found
+        """Return the node of every attempt."""
+        places: dict[str, str] = ray.get(self._mailbox.places.remote())
+        return places
 
     def epochs(self) -> list[Epoch]:
         """Return the epochs reported since the last call."""
-        found: list[Epoch] = ray.get(self._mailbox.take.remote())
-        return found
+        epochs: list[Epoch] = ray.get(self._mailbox.take.remote())
+        return epochs
 
 
 def _report(mailbox: Any, title: str, row: dict[str, float]) -> None:
     mailbox.put.remote(title, row)
 
 
-def _begin(mailbox: Any, start: str, node: str) -> None:
-    # Waited for: where a step is must be known before its host can be lost.
-    ray.get(mailbox.begin.remote(start, node))
+def _begin(mailbox: Any, attempt: str, node: str) -> None:
+    # Waits: the step's node must be on record before its host can be lost.
+    ray.get(mailbox.begin.remote(attempt, node))

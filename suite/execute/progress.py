@@ -1,4 +1,4 @@
-"""What a person sees while a suite runs: one bar for the steps, one line for each running fit."""
+"""Progress display of a running suite: a bar for the steps and one for each running fit."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from suite.plan.kinds import KINDS
 from suite.plan.plan import Step
 
 QUIET_S = 60.0
-"""Time after which a person who sees lines, not bars, is told that the run goes on."""
+"""Longest time without a line where the output is not a terminal."""
 
 
 class Display:
-    """Shows finished steps and epochs; plain lines where the output is not a terminal.
+    """Shows finished steps and epochs, as plain lines if the output is not a terminal.
 
     Parameters
     ----------
     console
         Where to write.
     num_steps
-        Steps to be run.
+        Number of steps to run.
     """
 
     def __init__(self, console: Console, num_steps: int) -> None:
@@ -52,7 +52,7 @@ class Display:
         self._bars.stop()
 
     def update(self, epochs: Iterable[Epoch], running: Sequence[str]) -> None:
-        """Show epochs, or after a while without any the titles of what is running."""
+        """Show epochs or, after ``QUIET_S`` without output, the titles of running steps."""
         for title, row in epochs:
             note = f"loss {row['loss']:.4f}, validation AUC {row['validation_auc']:.4f}"
             if not self.console.is_terminal:
@@ -71,15 +71,15 @@ class Display:
             self._line(f"{task.completed:.0f} of {task.total:.0f} steps done; {running[0]}{more}")
 
     def added(self, count: int) -> None:
-        """Count steps that have to run after all."""
+        """Increase the number of steps to run."""
         self._bars.update(self._steps, total=(self._bars.tasks[self._steps].total or 0) + count)
 
-    def lost(self, step: Step, what: str) -> None:
-        """Show what stands in a step's way, though it goes on."""
-        self._line(f"{step.title}: {what}", style="yellow")
+    def warn(self, step: Step, message: str) -> None:
+        """Show a message about a step that has not failed."""
+        self._line(f"{step.title}: {message}", style="yellow")
 
     def finished(self, step: Step, reason: str | None = None, *, inherited: bool = False) -> None:
-        """Show that a step ended, well or with a reason why not, unless an input shows it."""
+        """Show that a step ended, with the reason if it failed, unless an input has shown it."""
         self._bars.advance(self._steps)
         if step.title in self._fits:
             self._bars.remove_task(self._fits.pop(step.title))
@@ -90,5 +90,5 @@ class Display:
 
     def _line(self, text: str, style: str = "") -> None:
         self._said_s = time.monotonic()
-        # Text, not str: rich would read the brackets of a reason as markup.
+        # Text, not str: rich would parse brackets in a reason as markup.
         self.console.print(Text(text, style=style), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Steps run as Ray tasks, in parallel where the cluster has room, again where one was lost."""
+"""Run steps as Ray tasks, in parallel as resources allow, and retry those that were lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray import exceptions
 
 from suite.cluster import connect
 from suite.cluster.settings import Compute
-from suite.execute.capacity import Room
+from suite.execute.capacity import Capacity
 from suite.execute.events import Events
 from suite.execute.progress import Display
 from suite.execute.task import LOST, _outcome, perform
@@ -24,7 +24,7 @@ from suite.store.marker import DamagedError
 from suite.store.results import Store
 
 ATTEMPTS = 4
-"""Times that a step is started before its losses are taken for its own fault."""
+"""Attempts at a step before it fails because its process or host was lost each time."""
 
 
 def execute(
@@ -36,10 +36,10 @@ def execute(
 ) -> dict[str, str]:
     """Run steps as Ray tasks, each after its inputs; return the reasons of those that failed.
 
-    A step whose process or host is lost is started again, where there is room, up to ``ATTEMPTS``
-    times; so is one that finds an input damaged, after that was removed and computed again. One for
-    which the cluster has no room fails after ``compute.wait_s`` seconds of that.
-    Steps that succeed are noted in the timeline.
+    A step whose process or host is lost is attempted up to ``ATTEMPTS`` times, on any host with
+    the resources; so is a step with a damaged input, which is removed and computed again first.
+    A step fails after waiting ``compute.wait_s`` seconds for resources that the cluster does not
+    have. Steps that succeed are added to the timeline.
     """
     events = Events()
     run = _Run(steps, store, connect.fitting(compute), events, display, timeline or Timeline(0.0))
@@ -52,7 +52,7 @@ def execute(
 
 
 class _Run:
-    """Steps on their way: waiting for their inputs, running, failed."""
+    """The state of an execution: steps that wait for their inputs, that run and that failed."""
 
     def __init__(
         self,
@@ -69,13 +69,13 @@ class _Run:
         self._attempts: Counter[str] = Counter()
         self._store, self._compute = store, compute
         self._events, self._display = events, display
-        self._room, self._timeline = Room(compute), timeline
+        self._capacity, self._timeline = Capacity(compute), timeline
 
     def start(self) -> None:
-        """Start every step whose inputs are there; one whose input failed has failed too.
+        """Start every step whose inputs are finished; fail those with a failed input.
 
-        On a cluster with GPUs no more than it has CPUs: there a step waits for a GPU without
-        holding a CPU, so that Ray would start all of them, each with its inputs in memory.
+        On a cluster with GPUs at most as many steps run as it has CPUs: a step there waits for a
+        GPU without holding a CPU, so Ray would start them all, each with its inputs in memory.
         """
         most = max(1, connect.num_cpus()) if connect.num_gpus() else math.inf
         pending = self.waiting.keys() | {step.digest for step in self.running.values()}
@@ -93,7 +93,7 @@ class _Run:
                 self.running[self._task(step)] = step
 
     def collect(self) -> None:
-        """Wait a moment; take the steps that ended, that were lost, or that have no room."""
+        """Wait briefly, then handle steps that ended, were lost or waited too long."""
         done, _ = ray.wait(list(self.running), timeout=0.5) if self.running else ([], [])
         for ref in done:
             step = self.running.pop(ref)
@@ -108,42 +108,42 @@ class _Run:
             if reason is None:
                 cpus = self._compute.most_cpus if KINDS[step.kind].trains else 1
                 self._timeline.add(replace(ray.get(ref), cpus=cpus))
-        self._look()
+        self._check_hosts()
 
-    def _look(self) -> None:
-        """Take the steps on hosts that were given up, and those that fit on no host."""
-        if not self._room.look():
+    def _check_hosts(self) -> None:
+        """Handle steps on dead hosts, and those that no live host has the resources for."""
+        if not self._capacity.refresh():
             return
-        starts = {step.digest: self._start(step) for step in self.running.values()}
-        for ref in self._room.lost(self.running, starts, self._events.places):
+        attempts = {step.digest: self._attempt(step) for step in self.running.values()}
+        for ref in self._capacity.lost(self.running, attempts, self._events.places):
             ray.cancel(ref, force=True)
             self._lost(self.running.pop(ref), LOST[exceptions.NodeDiedError])
-        for ref, reason in self._room.lacking(self.running, self._display.lost):
+        for ref, reason in self._capacity.overdue(self.running, self._display.warn):
             ray.cancel(ref, force=True)
             self._ended(self.running.pop(ref), reason)
 
     def _lost(self, step: Step, reason: str) -> None:
         count = self._attempts[step.digest]
         if count < ATTEMPTS:
-            self._display.lost(step, f"{reason}; start {count + 1} of {ATTEMPTS}")
+            self._display.warn(step, f"{reason}; attempt {count + 1} of {ATTEMPTS}")
             self.waiting[step.digest] = step
         else:
-            self._ended(step, f"{reason}, {count} times in all")
+            self._ended(step, f"{reason}, in each of {count} attempts")
 
     def _damaged(self, step: Step, error: DamagedError) -> None:
-        """Compute again what a step could not load, and then the step."""
-        # Another step may have found the same, and what it was replaced by must stay.
+        """Schedule the input that a step could not load, and then the step, to run again."""
+        # Another step may have found the damage first; a result computed since must stay.
         if self._store.fault(error.kind, error.digest, hashed=True):
             self._store.remove(error.kind, error.digest)
-        self._lost(step, f"{error}; removed, to be computed again")
+        self._lost(step, f"{error}; removed and computed again")
         if step.digest in self.waiting:
             busy = self.waiting.keys() | {running.digest for running in self.running.values()}
             again = [s for s in unfinished(list(step.inputs), self._store) if s.digest not in busy]
             self.waiting |= {s.digest: s for s in again}
             self._display.added(len(again))
 
-    def _start(self, step: Step) -> str:
-        """Name of this start of a step."""
+    def _attempt(self, step: Step) -> str:
+        """Return the identifier of the current attempt at a step."""
         return f"{step.digest} {self._attempts[step.digest]}"
 
     def _ended(self, step: Step, reason: str | None, *, inherited: bool = False) -> None:
@@ -158,6 +158,6 @@ class _Run:
             num_cpus, extra["compute"] = self._compute.task_cpus, self._compute
         if kind.reports:
             extra["report"] = self._events.reporter(step.title)
-        # No retries by Ray: nobody sees them, and after a lack of memory they have no end.
+        # No retries by Ray: they are invisible, and unlimited after running out of memory.
         task = perform.options(num_cpus=num_cpus, max_retries=0)
-        return task.remote(self._store, step, extra, self._events.beginner(self._start(step)))
+        return task.remote(self._store, step, extra, self._events.beginner(self._attempt(step)))

@@ -1,4 +1,4 @@
-"""One step, run where Ray put it."""
+"""One step, run as a Ray task."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from suite.store.results import Store
 LOST: dict[type[Exception], str] = {
     exceptions.OutOfMemoryError: "its host ran out of memory, so Ray killed it",
     exceptions.NodeDiedError: "its host died or was cut off",
-    exceptions.LocalRayletDiedError: "Ray ended on its host",
+    exceptions.LocalRayletDiedError: "the Ray processes on its host died",
     exceptions.WorkerCrashedError: "its process was killed or crashed",
     exceptions.RayActorError: "a process that it needs died",
     exceptions.ObjectLostError: "an object that it needs was lost with its host",
     exceptions.RuntimeEnvSetupError: "its host could not set up the working directory",
 }
-"""What may go well elsewhere or later, and how a person is told of it."""
+"""Errors after which another attempt may succeed, and the reason shown for each."""
 
 
 @ray.remote(max_retries=3)
 def perform(
     store: Store, step: Step, extra: dict[str, Any], place: Callable[[str], None] | None = None
 ) -> Span:
-    """Run one step where Ray put it: say where, load its inputs, compute, keep the result."""
+    """Run one step: report the node, load its inputs, compute, store the result."""
     begin = time.time()
     if place is not None:
         place(ray.get_runtime_context().get_node_id())
@@ -70,20 +70,20 @@ def perform(
 
 
 def _check_files(step: Step, before: list[tuple[int, ...] | None]) -> None:
-    """Refuse a result of other files than those that the step was planned for, and is named by.
+    """Reject a result computed from other files than those in the step's digest.
 
-    Each is compared after it was read, and must not have been another one in between.
+    Each file is compared after it was read, and must not have been replaced in between.
     """
     for path, planned, state in zip(step.files, step.content, before, strict=True):
         if state is None or _state(path) != state or checksum.of_file(path) != planned:
             raise ValueError(
-                f"{path}: replaced while the suite ran; nothing of it was kept, the same command "
-                "reads it anew"
+                f"{path}: replaced while the suite ran; no result of it was kept, rerun the same "
+                "command to read it again"
             )
 
 
 def _state(path: Path) -> tuple[int, ...] | None:
-    """Return what tells a file from one that replaces it; None where it is gone."""
+    """Return what distinguishes a file from its replacement; None if it does not exist."""
     try:
         return checksum.state(path)
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def _size_bytes(folder: Path) -> int:
 
 
 def _outcome(ref: Any) -> tuple[str | None, Exception | None]:
-    """Reason why a task failed, if it did, and the cause if another start may go well."""
+    """Reason why a task failed, if it did, and the cause if another attempt may succeed."""
     try:
         ray.get(ref)
     except exceptions.RayError as error:
@@ -110,7 +110,7 @@ def _outcome(ref: Any) -> tuple[str | None, Exception | None]:
 
 
 def _reason(cause: Exception) -> str:
-    """First line of what went wrong in the task, without Ray's trace."""
+    """First line of the task's error, without Ray's traceback."""
     lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
-    said = lines[-1] if isinstance(cause, exceptions.RayError) and lines else (lines or [""])[0]
-    return said if isinstance(cause, ValueError) else f"{type(cause).__name__}: {said}"
+    line = lines[-1] if isinstance(cause, exceptions.RayError) and lines else (lines or [""])[0]
+    return line if isinstance(cause, ValueError) else f"{type(cause).__name__}: {line}"

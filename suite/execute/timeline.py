@@ -1,4 +1,4 @@
-"""When and where each step of an execution ran, and what of its wall time was anything else."""
+"""When and where each step of an execution ran, and the overhead in its wall time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 TIMELINE = "timeline.json"
-"""File beside the leaderboard's."""
+"""File name, beside the leaderboard."""
 
 WORK = ("fit", "represent", "attack")
-"""Kinds of steps that an execution is for; all else is what it costs besides."""
+"""Kinds of steps that count as work; all other time is overhead."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,17 @@ class Span:
     Attributes
     ----------
     kind, title, digest
-        Of the step.
+        Those of the step.
     node
         Address of the machine.
     start, end
-        In s since the epoch, by that machine's clock; results are read and written in between.
+        In s since the epoch by that machine's clock, reading and writing of results included.
     compute_s
-        Of that, the step's own function.
+        Time in the step's own function, in s.
     read_bytes, written_bytes
-        Size of the results that the step took and left.
+        Size of the step's inputs and of its result.
     cpus
-        CPUs that the step and its workers held.
+        Number of CPUs that the step and its workers held.
     """
 
     kind: str
@@ -53,11 +53,11 @@ class Timeline:
     Attributes
     ----------
     begin, end
-        In s since the epoch: of the execution, Ray's start included.
+        Of the execution, the start of Ray included, in s since the epoch.
     cluster_cpus
-        CPUs of all machines.
+        Number of CPUs of all machines.
     spans
-        In order of their ends.
+        One per finished step, in the order in which they finished.
     """
 
     begin: float
@@ -66,13 +66,13 @@ class Timeline:
     spans: list[Span] = field(default_factory=list)
 
     def add(self, span: Span) -> None:
-        """Note a step that has ended."""
+        """Add a finished step."""
         self.spans.append(span)
         self.end = max(self.end, span.end)
 
     @property
     def wall_s(self) -> float:
-        """From begin to end."""
+        """Time from ``begin`` to ``end``, in s."""
         return max(0.0, self.end - self.begin)
 
     @property
@@ -85,23 +85,23 @@ class Timeline:
     def idle(self) -> float:
         """Share of the cluster's CPU seconds that no step held, in [0, 1]."""
         held = sum(s.cpus * (s.end - s.start) for s in self.spans)
-        there = self.cluster_cpus * self.wall_s
-        return max(0.0, 1 - held / there) if there > 0 else 0.0
+        available = self.cluster_cpus * self.wall_s
+        return max(0.0, 1 - held / available) if available > 0 else 0.0
 
     @property
     def moved_bytes(self) -> int:
-        """Size of the results that steps took and left."""
+        """Total size of the steps' inputs and results."""
         return sum(s.read_bytes + s.written_bytes for s in self.spans)
 
     def seconds(self) -> dict[str, float]:
-        """Sum of the steps' seconds by kind, reading and writing included."""
-        found: dict[str, float] = {}
+        """Total time of the steps of each kind in s, reading and writing included."""
+        totals: dict[str, float] = {}
         for span in self.spans:
-            found[span.kind] = found.get(span.kind, 0.0) + span.end - span.start
-        return found
+            totals[span.kind] = totals.get(span.kind, 0.0) + span.end - span.start
+        return totals
 
     def to_json(self) -> str:
-        """Return figures and steps as JSON, a step a line."""
+        """Return figures and steps as JSON, one step per line."""
         head: dict[str, Any] = {
             "begin": self.begin,
             "end": self.end,
@@ -123,7 +123,7 @@ class Timeline:
         return cls(plain["begin"], plain["end"], plain["cluster_cpus"], spans)
 
     def __str__(self) -> str:
-        """Say in a line what the execution took."""
+        """Summarize the execution in one line."""
         if not self.spans:
             return "no step finished"
         return (

@@ -21,7 +21,7 @@ from suite.artifacts.fitted import Fitted
 from suite.artifacts.trials import Tried, Tuned
 from suite.cluster.connect import connected, fitting, num_cpus, num_gpus
 from suite.cluster.settings import Compute
-from suite.execute.capacity import Room
+from suite.execute.capacity import Capacity
 from suite.execute.progress import Display
 from suite.execute.scheduler import execute
 from suite.plan import digest, plan
@@ -185,14 +185,14 @@ def tune(
             epochs = Epochs.remote()  # type: ignore[attr-defined]
             objective = Objective(subjected, store, epochs, lift, population)
             _prepare(plans[0].timed["fit"], store, compute, console)
-            room = Room(compute)
-            room.look()
-            if lack := room.lack(plans[0].timed["fit"]):
-                raise ValueError(f"no room for a trial: {lack}")
+            capacity = Capacity(compute)
+            capacity.refresh()
+            if shortage := capacity.shortage(plans[0].timed["fit"]):
+                raise ValueError(f"insufficient resources for a trial: {shortage}")
             trials = search(
                 wanted,
                 objective,
-                concurrency=concurrency or _room(compute),
+                concurrency=concurrency or _concurrency(compute),
                 folder=scratch,
                 watch=Lines(),
             )
@@ -267,12 +267,12 @@ def _prepare(fit: Step, store: Store, compute: Compute, console: Console) -> Non
                 raise ValueError(reason)
 
 
-def _room(compute: Compute) -> int:
-    """Trials that the cluster has room for; one more would wait, and hold what others need."""
-    room = num_cpus() // compute.most_cpus
+def _concurrency(compute: Compute) -> int:
+    """Trials that can run at once; one more would wait while holding resources others need."""
+    trials = num_cpus() // compute.most_cpus
     if compute.accelerator == "cuda":
-        room = min(room, int(num_gpus() // (compute.gpu_share * compute.most_workers)))
-    return max(1, room)
+        trials = min(trials, int(num_gpus() // (compute.gpu_share * compute.most_workers)))
+    return max(1, trials)
 
 
 def _best(trials: list[Trial], objectives: Mapping[str, str]) -> list[int]:

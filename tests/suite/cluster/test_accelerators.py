@@ -12,7 +12,7 @@ from suite.cluster import accelerators
 from suite.cluster.connect import fitting
 from suite.cluster.settings import Compute
 from suite.execute import scheduler
-from suite.execute.capacity import Room
+from suite.execute.capacity import Capacity
 from suite.parts import Part
 from suite.plan.plan import Step
 from suite.search import search
@@ -69,11 +69,11 @@ def test_a_worker_asks_for_no_more_cpus_than_the_hosts_with_gpus_have(hosts):
     assert fitting(asked.model_copy(update={"accelerator": "cpu"})).cpus_per_worker == 8
 
 
-def lack(model="mlp", kind="fit", **compute):
+def shortage(model="mlp", kind="fit", **compute):
     step = Step(kind, "a fit", {"model": Part(name=model)}, (), ())
-    room = Room(Compute(**compute))
-    room.look()
-    return room.lack(step)
+    capacity = Capacity(Compute(**compute))
+    capacity.refresh()
+    return capacity.shortage(step)
 
 
 CUDA = {"accelerator": "cuda"}
@@ -83,39 +83,43 @@ CUDA = {"accelerator": "cuda"}
     ("nodes", "compute", "said"),
     [
         ([host(2)], {"cpus_per_worker": 2}, None),
-        ([host(2)], {"workers": 3}, "it needs 3 of 1 CPU; CPUs of the living hosts: 2"),
+        (
+            [host(2)],
+            {"workers": 3},
+            "it needs 3 workers with 1 CPU each; CPUs of the live hosts: 2",
+        ),
         ([host(2), host(1)], {"workers": 3}, None),
-        ([host(2)], CUDA, "it needs 1 CPU and 1 GPU; CPUs and GPUs of the living hosts: 2 and 0"),
+        ([host(2)], CUDA, "it needs 1 CPU and 1 GPU; CPUs and GPUs of the live hosts: 2 and 0"),
         ([host(2), host(4, 1, "H100")], CUDA, None),
         (
             [host(32), host(4, 1, "H100")],
             {**CUDA, "cpus_per_worker": 8},
-            "it needs 8 CPU and 1 GPU; CPUs and GPUs of the living hosts with "
+            "it needs 8 CPU and 1 GPU; CPUs and GPUs of the live hosts with "
             "ray.io/accelerator-type=H100: 4 and 1",
         ),
         (
             [host(4, 1, "H100"), host(4, 1, "T4")],
             {**CUDA, "workers": 2},
-            "it needs 2 of 1 CPU and 1 GPU; CPUs and GPUs of the living hosts with "
+            "it needs 2 workers with 1 CPU and 1 GPU each; CPUs and GPUs of the live hosts with "
             "ray.io/accelerator-type=H100: 4 and 1",
         ),
         (
             [host(4, rack="a")],
             {"workers": 2, "node_labels": {"rack": "b"}},
-            "it needs 2 of 1 CPU; CPUs of the living hosts with rack=b: none",
+            "it needs 2 workers with 1 CPU each; CPUs of the live hosts with rack=b: none",
         ),
         ([host(4, 1, "H100")], {**CUDA, "gpu_share": 0.25}, None),
     ],
 )
 def test_what_no_host_has_is_said(hosts, nodes, compute, said):
     hosts(*nodes)
-    assert lack(**compute) == said
+    assert shortage(**compute) == said
 
 
 def test_estimators_and_steps_besides_fits_need_no_gpu(hosts):
     hosts(host(2))
-    assert lack("logistic", **CUDA) is None
-    assert lack(kind="attack", **CUDA) is None
+    assert shortage("logistic", **CUDA) is None
+    assert shortage(kind="attack", **CUDA) is None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_estimators_and_steps_besides_fits_need_no_gpu(hosts):
 )
 def test_no_more_trials_run_than_there_are_gpus_for(monkeypatch, compute, trials):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 64.0, "GPU": 2.0})
-    assert search._room(Compute(**compute)) == trials
+    assert search._concurrency(Compute(**compute)) == trials
 
 
 @pytest.mark.parametrize(("gpus", "running"), [(0, 7), (1, 2)])

@@ -1,4 +1,4 @@
-"""A step that is lost is started again, one that cannot run does not wait for ever."""
+"""A step that is lost is attempted again; one that cannot run does not wait for ever."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ def test_a_step_whose_process_dies_is_started_again_and_a_person_is_told(run):
     done, board = run(1)
     assert done.code == 0, done.err
     (told,) = [line for line in done.err.splitlines() if "its process was killed" in line]
-    assert told.endswith("start 2 of 4")
+    assert told.endswith("attempt 2 of 4")
     one, other = board.rows
     assert one.status == other.status == "done"
     assert (one.top1, one.mrr) == (other.top1, other.mrr)
@@ -61,7 +61,7 @@ def test_a_step_that_always_ends_its_process_fails_alone_and_is_all_that_the_nex
     assert done.code == 1, done.err
     assert {row.attack.rpartition(":")[2]: row.reason for row in board.rows} == {
         "cosine": None,
-        "Killed": "its process was killed or crashed, 4 times in all",
+        "Killed": "its process was killed or crashed, in each of 4 attempts",
     }
     done, board = run(0)
     assert done.code == 0, done.err
@@ -77,10 +77,10 @@ def test_a_fit_without_the_gpu_that_it_asks_for_says_so_and_ends(run):
         *("--set", "attacks=[cosine]", "--set", "compute.gpu_share=0.5"),
     )
     assert done.code == 1, done.err
-    lack = "it needs 1 CPU and 0.5 GPU; CPUs and GPUs of the living hosts: 2 and 0"
-    assert f"no room: {lack}; waiting up to 1 s for hosts to join" in done.err
+    shortage = "it needs 1 CPU and 0.5 GPU; CPUs and GPUs of the live hosts: 2 and 0"
+    assert f"insufficient resources: {shortage}; waiting up to 1 s for hosts to join" in done.err
     assert {row.model: row.reason for row in board.rows} == {
-        "mlp": f"no room for 1 s: {lack}",
+        "mlp": f"insufficient resources for 1 s: {shortage}",
         "logistic": None,
     }
 
@@ -92,9 +92,9 @@ def test_a_fit_for_which_the_cluster_is_too_small_says_so_and_ends(run):
         *("--set", "compute.workers=3", "--set", "compute.wait_s=1"),
     )
     assert done.code == 1, done.err
-    lack = "it needs 3 of 1 CPU; CPUs of the living hosts: 2"
-    assert f"no room: {lack}; waiting up to 1 s for hosts to join" in done.err
+    shortage = "it needs 3 workers with 1 CPU each; CPUs of the live hosts: 2"
+    assert f"insufficient resources: {shortage}; waiting up to 1 s for hosts to join" in done.err
     assert {(row.release, row.reason) for row in board.rows} == {
-        ("model", f"no room for 1 s: {lack}"),
+        ("model", f"insufficient resources for 1 s: {shortage}"),
         ("raw", None),
     }

@@ -376,6 +376,6 @@ def test_a_search_for_which_no_host_has_room_says_so_in_one_line(latentprint, tm
     ended = latentprint("tune", suite, "--model", "mlp", "--storage", tmp_path / "runs")
     assert ended.code == 2
     assert ended.err.splitlines()[-1] == (
-        "latentprint: no room for a trial: it needs 1 CPU and 1 GPU; "
-        "CPUs and GPUs of the living hosts: 2 and 0"
+        "latentprint: insufficient resources for a trial: it needs 1 CPU and 1 GPU; "
+        "CPUs and GPUs of the live hosts: 2 and 0"
     )
