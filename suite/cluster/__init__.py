@@ -1,1 +1,1 @@
-"""The Ray cluster: connection, accelerators, maps over shards, memory."""
+"""The Ray cluster: connection, accelerators, parallel maps, memory."""

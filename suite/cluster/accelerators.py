@@ -1,4 +1,4 @@
-"""Which accelerator a fit gets, and which hosts of the cluster have it."""
+"""The accelerator of a fit, and the hosts of the cluster that have it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import ray
 
 KIND = "ray.io/accelerator-type"
-"""Label by which Ray tells what GPU a node has."""
+"""Ray's node label for the type of GPU."""
 
 
 def resolved(accelerator: str) -> str:
-    """Resolve ``auto``: a GPU that the cluster counts, otherwise this machine's, else the CPU.
+    """Resolve ``auto``: a GPU of the cluster, else one of this machine, else the CPU.
 
-    On a cluster a GPU that Ray does not count is not taken: a worker would wait for it for ever.
+    On a cluster a GPU that Ray does not report is not used: a worker would wait for it for ever.
     """
     import torch
 
@@ -27,9 +27,9 @@ def resolved(accelerator: str) -> str:
 
 
 def one_kind(accelerator: str) -> dict[str, str] | None:
-    """Label of the cluster's most frequent GPU that the accelerator means, so that no run mixes.
+    """Label of the accelerator's most frequent type of GPU, so that a run does not mix types.
 
-    The slowest worker sets the pace of a run, and Ray counts Apple's GPUs with all others.
+    The slowest worker determines a run's speed, and Ray counts Apple GPUs like all others.
     """
     kinds = _kinds(accelerator)
     kinds.pop("", None)
@@ -37,7 +37,7 @@ def one_kind(accelerator: str) -> dict[str, str] | None:
 
 
 def living() -> list[dict[str, Any]]:
-    """Nodes of the cluster, none without one."""
+    """Live nodes of the connected cluster, if any."""
     if not ray.is_initialized():
         return []
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
@@ -45,7 +45,7 @@ def living() -> list[dict[str, Any]]:
 
 
 def _kinds(accelerator: str) -> Counter[str]:
-    """Count the cluster's GPUs that an accelerator means by kind; one without a name is CUDA's."""
+    """Count the cluster's GPUs of an accelerator by type; one without a label is a CUDA GPU."""
     kinds: Counter[str] = Counter()
     for node in living():
         kind, number = node["Labels"].get(KIND, ""), int(node["Resources"].get("GPU", 0))
@@ -55,5 +55,5 @@ def _kinds(accelerator: str) -> Counter[str]:
 
 
 def _accelerator(kind: str) -> str:
-    """Tell Apple's GPUs: M1, M2-Pro; a Tesla M60 is none."""
+    """Recognize Apple GPUs, such as M1 and M2-Pro; a Tesla M60 is not one."""
     return "mps" if re.fullmatch(r"M\d(-\w+)?|Apple-Silicon", kind) else "cuda"

@@ -1,4 +1,4 @@
-"""The Ray cluster that a suite runs on: a local one, or one that is already there."""
+"""Connection to the Ray cluster that a suite runs on, local or existing."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from suite.cluster.settings import Compute
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Be connected to a Ray cluster inside the block.
+    """Connect to a Ray cluster for the duration of the block.
 
     Parameters
     ----------
     address
-        ``auto``, ``host:port`` or ``local``; None takes what ``ray job submit`` has set, and
-        otherwise starts a local cluster that ends with the block. An existing connection is used.
+        ``auto``, ``host:port`` or ``local``; None uses the cluster of ``ray job submit`` if inside
+        a job, and otherwise starts a local one that ends with the block. An existing connection
+        is reused.
 
     Raises
     ------
     ConnectionError
-        If there is no cluster at the address, the line says how to start one; or if it was lost.
+        There is no cluster at the address (the message says how to start one), or it was lost.
     """
     if ray.is_initialized():
         yield
@@ -40,31 +41,31 @@ def connected(address: str | None) -> Iterator[None]:
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     try:
         if where not in ("auto", "local"):
-            _knock(where)
+            _check_listening(where)
         _init(where)
     except Exception as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         if where == "local":
             raise ConnectionError(
-                f"Ray did not start on this machine, tried twice: {said[0][:160]}"
+                f"Ray did not start on this machine in two attempts: {lines[0][:160]}"
             ) from None
         named, instead = "", "leave --address out"
         if not address:
             named, instead = " (named by RAY_ADDRESS)", "unset RAY_ADDRESS"
         msg = (
-            f"no Ray cluster at {where!r}{named}: {said[0][:160]}; start one with "
+            f"no Ray cluster at {where!r}{named}: {lines[0][:160]}; start one with "
             f"'ray start --head' on this machine, or {instead}; a cluster with a token "
             "needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         )
         raise ConnectionError(msg) from None
-    # Ray prints what happens to its workers to stdout, which is for results.
+    # Ray prints events of its workers to stdout, which is for results.
     with redirect_stdout(sys.stderr):
         try:
             yield
         except ray.exceptions.RayError as error:
-            said = str(error).strip().splitlines() or [type(error).__name__]
+            lines = str(error).strip().splitlines() or [type(error).__name__]
             msg = (
-                f"the Ray cluster at {where!r} was lost: {said[0][:160]}; rerun the same command "
+                f"the Ray cluster at {where!r} was lost: {lines[0][:160]}; rerun the same command "
                 "to resume"
             )
             raise ConnectionError(msg) from None
@@ -73,7 +74,7 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _init(where: str) -> None:
-    """Start Ray or connect to it; a signal is handled as it was before."""
+    """Start Ray or connect to it; keep the SIGTERM handler."""
     handled = signal.getsignal(signal.SIGTERM)
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if where == "local":
@@ -83,7 +84,7 @@ def _init(where: str) -> None:
     except Exception:  # Ray raises no narrower type when its processes are slow
         if where != "local":
             raise
-        # It gives them 30 s, which is not enough on a loaded machine.
+        # Ray's limit of 30 s is too short on a loaded machine.
         ray.shutdown()
         ray.init(address=where, **settings)
     if callable(handled) and threading.current_thread() is threading.main_thread():
@@ -91,9 +92,9 @@ def _init(where: str) -> None:
 
 
 def fitting(compute: Compute) -> Compute:
-    """Settle the accelerator, and bound a worker's CPUs by those of the largest node that has it.
+    """Resolve the accelerator, and limit a worker's CPUs to those of the largest node that has it.
 
-    Ray would wait for more for ever.
+    Ray would wait for ever for more.
     """
     accelerator = accelerators.resolved(compute.accelerator)
     resources = [node["Resources"] for node in accelerators.living()]
@@ -104,23 +105,23 @@ def fitting(compute: Compute) -> Compute:
 
 
 def num_cpus() -> int:
-    """CPUs of all machines of the cluster that is connected."""
+    """Total number of CPUs of the connected cluster."""
     return int(_resources().get("CPU", 0))
 
 
 def num_gpus() -> int:
-    """GPUs of all machines of the cluster that is connected, Apple's too."""
+    """Total number of GPUs of the connected cluster, Apple GPUs included."""
     return int(_resources().get("GPU", 0))
 
 
 def _resources() -> dict[str, float]:
-    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return there
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources
 
 
-def _knock(address: str) -> None:
-    """Fail at once where nobody listens: Ray would try for minutes."""
+def _check_listening(address: str) -> None:
+    """Fail at once if nothing listens at the address: Ray would try for minutes."""
     at = urlsplit(address if "://" in address else f"//{address}")
     if at.hostname is None or at.port is None:
-        raise ValueError("allowed are auto, local and host:port")
+        raise ValueError("allowed: auto, local or host:port")
     socket.create_connection((at.hostname, at.port), timeout=5).close()

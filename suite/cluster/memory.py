@@ -1,4 +1,4 @@
-"""Memory that a process has freed, given back to the system."""
+"""Return of freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pyarrow as pa
 
 
 def give_back() -> None:
-    """Return what was freed, which a process that waits for its next task would go on holding.
+    """Return freed memory, which a process that waits for its next task would keep.
 
-    glibc keeps blocks below 32 MiB for itself, Arrow's allocator keeps all. Where the C library has
-    no ``malloc_trim``, Arrow's alone goes back.
+    glibc keeps blocks below 32 MiB, Arrow's allocator keeps all. If the C library has no
+    ``malloc_trim``, only Arrow's memory is returned.
     """
     pa.default_memory_pool().release_unused()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

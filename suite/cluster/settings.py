@@ -1,4 +1,4 @@
-"""Where things run."""
+"""Compute settings: where a suite runs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from pydantic import (
 
 
 class Compute(BaseModel):
-    """Where things run; no figure depends on it, up to rounding, so no digest contains it."""
+    """Where a suite runs; no figure depends on it, up to rounding, so it is in no digest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     workers: int | tuple[int, int] = Field(
-        1, description="training workers of one model; two numbers: as many as there is room for"
+        1, description="training workers per model; [fewest, most]: as many as the cluster can hold"
     )
-    cpus_per_worker: int = Field(1, ge=1, description="and threads; at most those of a node")
+    cpus_per_worker: int = Field(
+        1, ge=1, description="CPUs and threads of a worker; at most those of a node"
+    )
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     gpu_share: float = Field(
-        1, gt=0, le=1, description="of a GPU for each worker; below 1, so many fits share one"
+        1, gt=0, le=1, description="share of a GPU per worker; below 1, several fits share one"
     )
     node_labels: dict[str, str] = Field(
-        default_factory=dict, description="Ray labels that the nodes of all workers have"
+        default_factory=dict, description="Ray node labels required of all workers"
     )
     compile: bool = Field(False, description="torch.compile the training step")
     wait_s: float = Field(
-        600, gt=0, description="seconds that a step waits for a cluster too small for it"
+        600, gt=0, description="seconds that a step waits for resources the cluster does not have"
     )
 
     @field_validator("workers", mode="before")
@@ -62,10 +64,10 @@ class Compute(BaseModel):
 
     @property
     def most_cpus(self) -> int:
-        """Upper bound of the CPUs that a fit holds, its workers included."""
+        """Upper bound of the CPUs that a fit and its workers hold."""
         return self.most_workers * self.cpus_per_worker
 
     @property
     def task_cpus(self) -> int:
-        """CPUs that the task of a fit holds: none where its workers hold their own."""
+        """CPUs that the task of a fit holds: none if its workers hold their own."""
         return 0 if self.most_workers > 1 else self.cpus_per_worker

@@ -1,4 +1,4 @@
-"""One function over many shards as Ray tasks, its large inputs once in the object store."""
+"""Parallel map of a function over shards as Ray tasks, sharing large inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.network import Network
 from suite.cluster import memory
 
 GPU_SHARE = 0.25
-"""Of a GPU for each task: four shards at once keep one busy while others move their inputs."""
+"""Share of a GPU per task: four tasks at once keep it busy while some move their inputs."""
 
 
 def each(
@@ -22,14 +22,18 @@ def each(
 ) -> Iterator[Any]:
     """Call ``function(shard, *shared)`` for every shard; yield results in the order of the shards.
 
-    A result is let go of once the next one is asked for. With ``gpu``, on a cluster that has some,
-    a task holds a share of one. Otherwise a single shard runs in this process, as all do where
-    there is no cluster: a task of its own would only move its inputs. A lost task is retried by
-    Ray; since shards are independent, their number changes no result.
+    A result is released when the next one is requested. With ``gpu``, on a cluster with GPUs, each
+    task holds a share of one. Otherwise a single shard runs in this process, as all do without a
+    cluster: a separate task would only copy its inputs. A lost task is retried by Ray; since
+    shards are independent, their number does not change a result.
     """
-    found = ray.cluster_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
-    gpus = found.get("GPU", 0) if gpu else 0
-    if not found or (len(shards) == 1 and not gpus):
+    resources = (
+        ray.cluster_resources()  # type: ignore[no-untyped-call]
+        if ray.is_initialized()
+        else {}
+    )
+    gpus = resources.get("GPU", 0) if gpu else 0
+    if not resources or (len(shards) == 1 and not gpus):
         for shard in shards:
             yield function(shard, *shared)
         return
@@ -41,8 +45,8 @@ def each(
 
 
 def on_gpu(model: Model) -> None:
-    """Move a network to the GPU that this task holds a share of, if any."""
-    # Ray does not hide the GPUs from a task that has asked for none.
+    """Move a network to the GPU that this task has a share of, if any."""
+    # Ray does not hide GPUs from a task that requested none.
     granted = torch.cuda.is_available() and (not ray.is_initialized() or ray.get_gpu_ids())
     if granted and isinstance(model, Network):
         full_float32()
@@ -50,16 +54,16 @@ def on_gpu(model: Model) -> None:
 
 
 def full_float32() -> None:
-    """Forbid TF32 on this process's GPU: it rounds float32 to a mantissa of 10 bits.
+    """Disable TF32 on this process's GPU: it rounds float32 to a 10-bit mantissa.
 
-    cuDNN's LSTM would use it unless told not to.
+    cuDNN's LSTM uses it by default.
     """
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
 
 
 def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a task; its process then waits for the next one, with little memory."""
+    """Call a function in a task, then return the memory it freed."""
     try:
         return function(*arguments)
     finally:

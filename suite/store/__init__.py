@@ -1,1 +1,1 @@
-"""Results by digest, written whole."""
+"""Results addressed by digest and written atomically."""

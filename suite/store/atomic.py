@@ -1,4 +1,4 @@
-"""Files that are replaced whole, on a disk or in an object store."""
+"""Atomic replacement of files, on a disk or in an object store."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 
 def replace(fs: Any, path: str, content: bytes) -> None:
-    """Replace a file: a killed writer leaves the old one, a reader sees the old or the new one.
+    """Replace a file atomically: a reader sees the old content or the new, even after a kill.
 
     Parameters
     ----------
     fs
         An fsspec file system.
     path
-        Within it; its folder exists.
+        Path in that file system; the folder must exist.
     content
-        Of the new file.
+        New content.
     """
     if "file" not in fs.protocol:  # an object appears only when its upload is complete
         fs.pipe_file(path, content)
@@ -31,22 +31,22 @@ def replace(fs: Any, path: str, content: bytes) -> None:
         partial.replace(path)
         sync(partial.parent)
     except BaseException:
-        # On a full disk what was written of it would be in the way of making room.
+        # On a full disk a partial file would take space.
         with suppress(FileNotFoundError):
             partial.unlink()
         raise
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the list of a folder's files, is on the disk.
+    """Wait until a file, or the entries of a folder, are on the disk.
 
-    Else a crash of the machine could leave a marker, or a name, without the content.
+    Otherwise a crash of the machine could leave a marker, or a name, without the content.
     """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError:
-        # Some network file systems cannot do this for folders; there is no other way then.
+        # Some network file systems cannot sync folders; there is no alternative.
         if not path.is_dir():
             raise
     finally:

@@ -1,4 +1,4 @@
-"""The durable state of an unfinished fit: one file, replaced whole, with its own hash."""
+"""Checkpoints of unfinished fits: one file each, replaced atomically, with its own hash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HASH_BYTES = hashlib.sha256().digest_size
 
 
 def save(url: str, state: dict[str, Any]) -> None:
-    """Replace the checkpoint at a path or fsspec URI; a killed writer leaves the old one."""
+    """Replace the checkpoint at a path or fsspec URI atomically."""
     import torch
 
     fs, path = fsspec.core.url_to_fs(url)
@@ -28,12 +28,12 @@ def save(url: str, state: dict[str, Any]) -> None:
 
 
 def load(url: str) -> dict[str, Any] | None:
-    """Read the checkpoint; nothing in it is unpickled.
+    """Load the checkpoint; nothing in it is unpickled.
 
     Returns
     -------
     dict or None
-        None where there is none, and where it is not what was saved.
+        None if there is none, or if its content does not match its hash.
     """
     import torch
 
@@ -41,29 +41,29 @@ def load(url: str) -> dict[str, Any] | None:
     content = _content(fs, path) if fs.exists(path) else None
     if content is None:
         return None
-    # Whoever resumes may have no such device.
+    # The fit may resume on another device.
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
 
 
 def remove_damaged(url: str) -> list[str]:
-    """Remove the checkpoints below a path or fsspec URI that are not what was saved.
+    """Remove the checkpoints below a path or fsspec URI whose content does not match their hash.
 
     Returns
     -------
     list of str
-        Their paths.
+        Paths of those removed.
     """
     fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    found = [path for path in fs.find(root) if path.endswith(SUFFIX)]
-    damaged = [path for path in found if _content(fs, path) is None]
+    paths = [path for path in fs.find(root) if path.endswith(SUFFIX)]
+    damaged = [path for path in paths if _content(fs, path) is None]
     for path in damaged:
         fs.rm_file(path)
     return damaged
 
 
 def _content(fs: Any, path: str) -> bytes | None:
-    """Return what was saved, without its hash; None where the hash says otherwise."""
+    """Return the saved content without its hash; None if it does not match."""
     read: bytes = fs.cat_file(path)
     sha256, content = read[:_HASH_BYTES], read[_HASH_BYTES:]
     return content if hashlib.sha256(content).digest() == sha256 else None

@@ -1,4 +1,4 @@
-"""SHA-256 of files, computed once for a file that stays as it is."""
+"""SHA-256 of files, cached until a file changes."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ import time
 from pathlib import Path
 
 SETTLED_S = 2.0
-"""Age from which a file's times tell of its next change: clocks of file systems are coarse."""
+"""Age from which a file's times will show its next change: file system clocks are coarse."""
 
-_known: dict[tuple[int, ...], str] = {}
+_hashes: dict[tuple[int, ...], str] = {}
 
 
 def state(path: Path) -> tuple[int, ...]:
-    """Return what changes when a file is written or replaced: device, inode, size, times in ns."""
-    found = path.stat()
+    """Return what changes with any write or replacement: device, inode, size, times in ns."""
+    stat = path.stat()
     return (
-        *(found.st_dev, found.st_ino, found.st_size),
-        *(found.st_mtime_ns, found.st_ctime_ns),
+        *(stat.st_dev, stat.st_ino, stat.st_size),
+        *(stat.st_mtime_ns, stat.st_ctime_ns),
     )
 
 
 def of_file(path: Path) -> str:
-    """SHA-256 of a file's content, read again only when the file has changed.
+    """SHA-256 of a file's content, computed again only when the file has changed.
 
     Raises
     ------
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     before = state(path)
-    if before in _known:
-        return _known[before]
+    if before in _hashes:
+        return _hashes[before]
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     settled = time.time() - max(before[-2:]) / 1e9 > SETTLED_S
     if settled and state(path) == before:
-        _known[before] = found
-    return found
+        _hashes[before] = sha256
+    return sha256

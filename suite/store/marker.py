@@ -1,4 +1,4 @@
-"""The marker of a finished result: its note, and the size and SHA-256 of every file."""
+"""The marker of a finished result: a note, and the size and SHA-256 of every file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from suite.store.atomic import sync
 NAME = "done.json"
 
 OWN = "sha256"
-"""Key of the hash of all that the marker says otherwise."""
+"""Key of the hash of the marker's other content."""
 
 
 class DamagedError(ValueError):
-    """A result is not what was written: one line, and which result it is."""
+    """A stored result differs from what was written; carries its kind and digest."""
 
-    def __init__(self, said: str, kind: str, digest: str) -> None:
-        super().__init__(said, kind, digest)  # all of them: Ray sends it from another process
+    def __init__(self, message: str, kind: str, digest: str) -> None:
+        super().__init__(message, kind, digest)  # all of them, so that Ray can pickle it
         self.kind, self.digest = kind, digest
 
     def __str__(self) -> str:
@@ -30,16 +30,16 @@ class DamagedError(ValueError):
 
 @dataclass(frozen=True)
 class Marker:
-    """What was true of a result when it was finished.
+    """A result as it was when it was finished.
 
     Attributes
     ----------
     note
-        What its writer wanted to be known, such as the seconds.
+        Information from its writer, such as the seconds it took.
     files
-        Size in bytes and SHA-256 of every file, by its path in the result's folder.
+        Size in bytes and SHA-256 of every file, by path in the result's folder.
     upload
-        In an object store, the name of the upload that counts.
+        In an object store, the name of the valid upload.
     """
 
     note: dict[str, Any]
@@ -48,7 +48,7 @@ class Marker:
 
     @classmethod
     def of(cls, folder: Path, note: dict[str, Any], upload: str | None = None) -> Marker:
-        """Describe the files of a folder."""
+        """Make the marker of the files in a folder."""
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         files = {
             path.relative_to(folder).as_posix(): (path.stat().st_size, checksum.of_file(path))
@@ -57,18 +57,18 @@ class Marker:
         return cls(note, files, upload)
 
     def to_json(self) -> bytes:
-        """JSON with its own hash."""
+        """Return JSON that includes its own hash."""
         plain = asdict(self)
         return json.dumps({**plain, OWN: _hash(plain)}).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Marker:
-        """Read what ``to_json`` gave.
+        """Parse the output of ``to_json``.
 
         Raises
         ------
         ValueError
-            It is something else; says in a few words what.
+            The content is invalid; the message says how.
         """
         try:
             plain = json.loads(content)
@@ -82,7 +82,7 @@ class Marker:
         return cls(plain["note"], files, plain["upload"])
 
     def write(self, folder: Path) -> None:
-        """Write the marker into the folder, after the files are on the disk."""
+        """Write the marker into the folder once the files are on the disk."""
         folders = [path for path in folder.rglob("*") if path.is_dir()]
         for path in (*(folder / name for name in self.files), *folders, folder):
             sync(path)
@@ -91,21 +91,21 @@ class Marker:
             sync(path)
 
     def fault(self, folder: Path, *, hashed: bool) -> str | None:
-        """Say in a few words which file of a folder is not what it was, if any.
+        """Describe the first file in a folder that differs from the marker; None if none does.
 
         Parameters
         ----------
         folder
-            Where the files are.
+            Folder with the files.
         hashed
-            Whether their content is read; else only their sizes are looked at.
+            Whether to check their content too, not only their sizes.
         """
         for name, (size, sha256) in self.files.items():
             path = folder / name
             try:
-                found = path.stat().st_size
-                if found != size:
-                    return f"{name} has {found:,} bytes, not {size:,}"
+                actual = path.stat().st_size
+                if actual != size:
+                    return f"{name} has {actual:,} bytes, not {size:,}"
                 if hashed and checksum.of_file(path) != sha256:
                     return f"{name} was changed"
             except OSError as error:

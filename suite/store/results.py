@@ -1,4 +1,4 @@
-"""Content-addressed results of steps: written once, under a temporary name, marker last."""
+"""Content-addressed results of steps, written once: temporary name first, marker last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from suite.store.marker import NAME as MARKER
 from suite.store.marker import DamagedError, Marker
 
 STALE_S = 3600
-"""Age at which a temporary folder belongs to nobody: writing takes seconds."""
+"""Age at which a temporary folder counts as abandoned: writing takes seconds."""
 
 
 def public(url: str) -> str:
@@ -29,31 +29,31 @@ def public(url: str) -> str:
 
 
 def _cache() -> Path:
-    """Folder of this user for copies of what an object store holds; it may be deleted any time."""
+    """Folder of this user for copies from object stores; it may be deleted at any time."""
     folder = Path(tempfile.gettempdir()) / f"latentprint-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder}: belongs to somebody else, who could change results")
+        raise PermissionError(f"{folder}: owned by another user, who could change results")
     return folder
 
 
 class Store:
     """Folders of finished results below a path or an fsspec URI.
 
-    A result is ``<root>/<kind>/<digest>/`` and counts only once its marker is there, so a killed
-    writer leaves nothing that could be taken for a result. An object store cannot rename a folder:
-    there each upload is a folder of its own in it, and the marker names the one that counts.
+    A result is ``<root>/<kind>/<digest>/`` and exists only once its marker does, so that what a
+    killed writer leaves is never mistaken for a result. An object store cannot rename a folder:
+    there each upload is a subfolder, and the marker names the valid one.
 
     Parameters
     ----------
     url
-        A folder, or a URI such as ``s3://bucket/prefix``, without user and password: what the
-        URI's library finds in the environment, or the machine's own role, opens it.
+        A folder, or a URI such as ``s3://bucket/prefix`` without user and password: the credentials
+        come from the environment or from the machine's role.
 
     Raises
     ------
     ValueError
-        The URI holds a user or a password, which command lines and logs would show to others.
+        The URI contains a user or a password, which command lines and logs would expose.
     """
 
     def __init__(self, url: str) -> None:
@@ -62,26 +62,26 @@ class Store:
                 f"found a user or a password in {public(url)}; allowed: none, they come from the "
                 "environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        # Others write here too: a listing that is remembered would hide what they have finished.
+        # Other processes write here too: a cached listing would hide their results.
         self.fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         self.root = root.rstrip("/")
         self.url = url
         self.is_local = "file" in self.fs.protocol
 
     def has(self, kind: str, digest: str) -> bool:
-        """Whether the result is finished; it may have been damaged since."""
+        """Return whether the result is finished; it may have been damaged since."""
         return bool(self.fs.exists(f"{self._at(kind, digest)}/{MARKER}"))
 
     def fault(self, kind: str, digest: str, *, hashed: bool) -> str | None:
-        """Say in one line what is wrong with a finished result, if anything.
+        """Describe in one line what is wrong with a finished result; None if nothing is.
 
         Parameters
         ----------
         kind, digest
-            Which.
+            Of the result.
         hashed
-            Whether the content of its files is read; else only their sizes are looked at, and in
-            an object store only the marker.
+            Whether to check the content of its files; otherwise only their sizes are checked, and
+            in an object store only the marker.
         """
         try:
             if hashed:
@@ -89,40 +89,40 @@ class Store:
             else:
                 marker = self._marker(kind, digest)
                 if self.is_local and (
-                    said := marker.fault(self._folder(kind, digest), hashed=False)
+                    fault := marker.fault(self._folder(kind, digest), hashed=False)
                 ):
-                    raise self._damaged(kind, digest, said)
+                    raise self._damaged(kind, digest, fault)
         except DamagedError as error:
             return str(error)
         return None
 
     def whole(self, kind: str, digest: str) -> bool:
-        """Whether the result is finished and, as far as sizes tell, as it was written."""
+        """Return whether the result is finished and, judging by sizes, undamaged."""
         return self.has(kind, digest) and self.fault(kind, digest, hashed=False) is None
 
     def marker(self, kind: str, digest: str) -> dict[str, Any]:
-        """Read what was noted when the result was finished, such as its seconds.
+        """Return the note written when the result was finished, such as its seconds.
 
         Raises
         ------
         DamagedError
-            The marker is not what was written.
+            The marker is damaged.
         """
         return self._marker(kind, digest).note
 
     def path(self, kind: str, digest: str) -> Path:
-        """Local folder of a finished result; one in an object store is copied here first.
+        """Return the local folder of a finished result, copied first if in an object store.
 
         Raises
         ------
         DamagedError
-            It is not there, or not what was written.
+            The result is missing or damaged.
         """
         marker = self._marker(kind, digest)
         if self.is_local:
             folder = self._folder(kind, digest)
-            if said := marker.fault(folder, hashed=True):
-                raise self._damaged(kind, digest, said)
+            if fault := marker.fault(folder, hashed=True):
+                raise self._damaged(kind, digest, fault)
             return folder
         copy = self._near(kind) / digest
         if copy.exists() and marker.fault(copy, hashed=True):
@@ -143,14 +143,14 @@ class Store:
 
     @contextmanager
     def writing(self, kind: str, digest: str, note: dict[str, Any]) -> Iterator[Path]:
-        """Give a temporary folder; make it the result when the block ends without an error.
+        """Yield a temporary folder that becomes the result if the block ends without an error.
 
         Parameters
         ----------
         kind, digest
-            Where the result will stand.
+            Of the result.
         note
-            What the marker says besides, read after the block: the caller may fill it inside.
+            Note for the marker, read after the block: the caller may fill it inside.
         """
         self._sweep(kind, digest)
         folder = self._near(kind) / f"{digest}.{uuid.uuid4().hex}"
@@ -168,7 +168,7 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _rename(self, folder: Path, kind: str, digest: str) -> None:
-        """Make a folder the result, unless another writer was faster."""
+        """Make a folder the result, unless another writer was first."""
         at = self._folder(kind, digest)
         try:
             folder.rename(at)
@@ -184,7 +184,7 @@ class Store:
     def _upload(self, folder: Path, kind: str, digest: str, note: dict[str, Any]) -> None:
         at = self._at(kind, digest)
         marker = Marker.of(folder, note, folder.name.removeprefix(f"{digest}."))
-        for name in marker.files:  # each by its own name: others are taken for patterns
+        for name in marker.files:  # one by one: fsspec expands patterns in lists of names
             self.fs.put_file(str(folder / name), f"{at}/{marker.upload}/{name}")
         self.fs.pipe_file(f"{at}/{MARKER}", marker.to_json())
 
@@ -195,13 +195,13 @@ class Store:
             partial.mkdir(parents=True)
             for name in marker.files:
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                with suppress(FileNotFoundError):  # said below
+                with suppress(FileNotFoundError):  # reported below
                     self.fs.get_file(f"{at}/{name}", str(partial / name))
-            if said := marker.fault(partial, hashed=True):
-                raise self._damaged(kind, digest, said)
+            if fault := marker.fault(partial, hashed=True):
+                raise self._damaged(kind, digest, fault)
             partial.rename(copy)
         except OSError:
-            if not copy.exists():  # else another task on this machine was faster
+            if not copy.exists():  # otherwise another task on this machine was first
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -210,20 +210,20 @@ class Store:
         try:
             return Marker.from_json(self.fs.cat_file(f"{self._at(kind, digest)}/{MARKER}"))
         except FileNotFoundError:
-            raise self._damaged(kind, digest, "it is not there") from None
+            raise self._damaged(kind, digest, "it is missing") from None
         except ValueError as error:
             raise self._damaged(kind, digest, str(error)) from None
 
-    def _damaged(self, kind: str, digest: str, said: str) -> DamagedError:
-        return DamagedError(f"{kind}/{digest} is damaged: {said}", kind, digest)
+    def _damaged(self, kind: str, digest: str, fault: str) -> DamagedError:
+        return DamagedError(f"{kind}/{digest} is damaged: {fault}", kind, digest)
 
     def note(self, kind: str, digest: str) -> None:
-        """Keep a result that is nothing but the fact that it was reached."""
+        """Store a result without files, as a record that a point was reached."""
         with self.writing(kind, digest, {}):
             pass
 
     def _sweep(self, kind: str, digest: str) -> None:
-        """Remove temporary folders and uploads of writers long dead."""
+        """Remove abandoned temporary folders and uploads."""
         at = self._at(kind, digest)
         if not self.is_local:
             for left in [] if self.has(kind, digest) else self._ls(at):
@@ -236,11 +236,11 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _modified(self, folder: str) -> list[float]:
-        """When each file below a folder was written, in s since the epoch."""
+        """Modification times of the files below a folder, in s since the epoch."""
         return [self.fs.modified(path).timestamp() for path in self.fs.find(folder)]
 
     def scratch(self, digest: str = "") -> str:
-        """Name the folder, as a path or URI, where an unfinished step keeps what it has, or all."""
+        """Path or URI of an unfinished step's scratch folder, or of all of them."""
         return str(self.fs.unstrip_protocol(f"{self.root}/unfinished/{digest}".rstrip("/")))
 
     def clear(self, digest: str) -> None:
@@ -254,45 +254,45 @@ class Store:
             self._rm(at)
 
     def publish(self, name: str, folder: Path) -> None:
-        """Copy a suite's files to ``<root>/suites/<name>``, each whole."""
+        """Copy a suite's files to ``<root>/suites/<name>``, each atomically."""
         at = self.published(name)
         self.fs.makedirs(at, exist_ok=True)
         for path in sorted(folder.iterdir()):
             replace(self.fs, f"{at}/{path.name}", path.read_bytes())
 
     def published(self, name: str) -> str:
-        """Folder of a suite's files, as a path or URI."""
+        """Path or URI of the folder with a suite's files."""
         at = f"{self.root}/suites/{name}"
         return at if self.is_local else str(self.fs.unstrip_protocol(at))
 
     def read_published(self, name: str | None, file: str) -> str:
-        """Read a file of a suite, or of the suite published last.
+        """Read a file of a suite, or of the most recently published suite.
 
         Raises
         ------
         ValueError
-            If no such suite was published here; the line names those that were.
+            No such suite was published here; the message lists those that were.
         """
-        there = {at.rpartition("/")[2]: f"{at}/{file}" for at in self._ls(f"{self.root}/suites")}
-        there = {suite: path for suite, path in there.items() if self.fs.exists(path)}
-        if name not in {None, *there} or not there:
+        paths = {at.rpartition("/")[2]: f"{at}/{file}" for at in self._ls(f"{self.root}/suites")}
+        paths = {suite: path for suite, path in paths.items() if self.fs.exists(path)}
+        if name not in {None, *paths} or not paths:
             wanted = f"suite {name!r}" if name else "suite"
-            msg = f"{self.url}: no {wanted} has been run here; found: {', '.join(there) or 'none'}"
+            msg = f"{self.url}: no {wanted} has been run here; found: {', '.join(paths) or 'none'}"
             raise ValueError(msg)
-        chosen = there[name] if name else max(there.values(), key=self.fs.modified)
+        chosen = paths[name] if name else max(paths.values(), key=self.fs.modified)
         return str(self.fs.cat_file(chosen).decode())
 
     def _near(self, kind: str) -> Path:
-        """Local folder where results of a kind are put together, and copied to."""
+        """Local folder in which results of a kind are written, or copied to."""
         return (Path(self.root) if self.is_local else _cache()) / kind
 
     def _rm(self, folder: str) -> None:
-        """Remove what is below a folder of an object store, each by its name: not as patterns."""
+        """Remove all below a folder of an object store, one by one: lists expand patterns."""
         for path in self.fs.find(folder):
             self.fs.rm_file(path)
 
     def _ls(self, folder: str) -> list[str]:
-        """List a folder; a pattern would take brackets in the root's name for its own."""
+        """List a folder; a glob would interpret brackets in the root's name."""
         return self.fs.ls(folder, detail=False) if self.fs.exists(folder) else []
 
     def _at(self, kind: str, digest: str) -> str:
@@ -303,7 +303,7 @@ class Store:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a folder; its name is free at once, and whoever reads its files may go on."""
+    """Remove a folder; its name is free at once, and open files stay readable."""
     gone = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     with suppress(FileNotFoundError):
         folder.rename(gone)

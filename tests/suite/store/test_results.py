@@ -157,7 +157,7 @@ def test_a_note_that_was_changed_is_damage_too(store):
 
 def test_a_result_that_is_not_there_is_said_to_be_so(store):
     assert not store.whole("fit", DIGEST)
-    with pytest.raises(DamagedError, match=r"it is not there$"):
+    with pytest.raises(DamagedError, match=r"it is missing$"):
         store.path("fit", DIGEST)
 
 
