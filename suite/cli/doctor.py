@@ -8,15 +8,26 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
-from rich.console import Console
-from rich.table import Table
+import typer
+
+from suite.cli.options import Storage
+
+app = typer.Typer()
 
 GIB = 2**30
 
 
+@app.command()
+def doctor(storage: Storage = None) -> None:
+    """Say what was found on this machine, and what will be used."""
+    show(storage or os.environ.get("LATENTPRINT_STORAGE") or "runs")
+
+
 def show(storage: str) -> None:
     """Print findings and consequences, one line each."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("what", "found", "so")
     for line in findings(storage):
         table.add_row(*line)
@@ -71,6 +82,8 @@ def _faiss() -> tuple[str, str, str]:
 
 
 def _memory() -> tuple[str, str, str]:
+    import psutil
+
     memory = psutil.virtual_memory()
     found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
     so = "enough for quick and kuairand" if memory.available > 4 * GIB else "4 GiB are advised"

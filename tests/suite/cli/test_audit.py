@@ -13,8 +13,8 @@ import pytest
 
 from attacks.audit import audit
 from suite import cli, registry
-from suite.cli.audit import run
 from suite.leaderboard.rows import Row
+from suite.publish.audit import run
 from suite.vectors.read import read
 from suite.vectors.vectors import first_rows
 

@@ -149,14 +149,14 @@ WITH_A_GPU = """
 import json, sys
 import ray
 from rich.console import Console
-from suite import pipeline
-from suite.cli import commands
+from suite import pipeline, spec
+from suite.cli.storage import open_store
 
 ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
 storage = sys.argv[2]
 board = pipeline.run(
-    commands.load(sys.argv[1], ["compute.accelerator=cpu"]),
-    commands.open_store(storage),
+    spec.load(sys.argv[1], ["compute.accelerator=cpu"]),
+    open_store(storage),
     tracking_uri=f"sqlite:///{storage}/mlflow.db",
     address=None,
     console=Console(stderr=True),
