@@ -16,7 +16,7 @@ from attacks.gallery import Released
 
 @dataclass(frozen=True)
 class Certificate:
-    """What bounds every attacker, whatever it knows of the defense.
+    """Gaussian noise that bounds every attacker, whatever it knows of the defense.
 
     Attributes
     ----------
@@ -31,6 +31,49 @@ class Certificate:
     radius: float
     sigma: float
     assumes: str
+
+
+@dataclass(frozen=True)
+class MetricCertificate:
+    """Noise whose log density falls by epsilon per unit of distance.
+
+    Attributes
+    ----------
+    radius
+        R: no vector lies farther from the common center before noise is added.
+    epsilon
+        Per unit of the radius; alone it says nothing, it counts times R.
+    assumes
+        What must hold for the bound, in one sentence.
+    """
+
+    radius: float
+    epsilon: float
+    assumes: str
+
+
+@dataclass(frozen=True)
+class GroupCertificate:
+    """Groups of users whose releases do not differ.
+
+    Attributes
+    ----------
+    size
+        Least number of users in a group, at least 1.
+    is_fixed
+        Whether a user's group is the same in every release; else several releases together bound
+        nothing.
+    assumes
+        What must hold for the bound, in one sentence.
+    """
+
+    size: int
+    is_fixed: bool
+    assumes: str
+
+
+AnyCertificate = Certificate | MetricCertificate | GroupCertificate
+"""What `attacks.certify.bound` turns into a rate that no attacker exceeds."""
 
 
 class Defense(ABC):
@@ -98,6 +141,6 @@ class Defense(ABC):
         """
         return None
 
-    def certificate(self) -> Certificate | None:
+    def certificate(self) -> AnyCertificate | None:
         """Return what bounds every attacker after ``fit``; None where nothing does."""
         return None
