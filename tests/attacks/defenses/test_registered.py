@@ -23,7 +23,7 @@ def fitted(name: str, dimensions=8, **strength):
 
 @pytest.mark.parametrize("name", DEFENSES)
 @given(
-    dimensions=st.integers(2, 9),
+    dimensions=st.integers(4, 9),
     counts=st.lists(st.integers(1, 4), min_size=2, max_size=8),
     offset=st.sampled_from([0.0, 100.0]),
     scale=st.sampled_from([1e-3, 1.0, 1e6]),
@@ -84,7 +84,7 @@ def test_what_a_defense_says_of_its_noise_fits_what_it_releases(name):
 
 @pytest.mark.parametrize("name", DEFENSES)
 def test_what_is_observed_of_several_releases_has_the_noise_that_is_stated(name):
-    window = train_window(3, num_users=6_000, events=1)
+    window = train_window(4, num_users=6_000, events=1)
     defense = registry.create("defenses", name, {})
     defense.fit(window, np.random.default_rng(0))
     if defense.noise() is None:
