@@ -1,1 +1,1 @@
-"""Hyper-parameter search: the only package that imports ray.tune."""
+"""Hyperparameter search; the only package that imports ray.tune."""

@@ -1,4 +1,4 @@
-"""Which trials no other trial beats."""
+"""Pareto front of trials."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def front(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     Returns
     -------
     numpy.ndarray
-        ``(n,)``, True where no other point is at least as good in every objective and better in
-        one. Equal points are all on the front, or all off it.
+        ``(n,)``, True if no other point is at least as good in every objective and better in at
+        least one. Equal points are all on the front, or all off it.
 
     Raises
     ------
     ValueError
-        A value is NaN or infinite, and so cannot be compared.
+        A value is NaN or infinite.
     """
     if not np.isfinite(values).all():
         raise ValueError("Pareto front: found a value that is NaN or infinite, allowed: finite")

@@ -1,4 +1,4 @@
-"""Which trials stop early, as Ray Tune's schedulers."""
+"""Schedulers of Ray Tune, which stop trials early."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ray.tune.schedulers import (
 from tuning.study import Study
 
 REDUCTION = 3
-"""One trial in three goes on from a rung."""
+"""One in three trials is promoted from a rung."""
 
 BRACKETS = 3
-"""Brackets of hyperband: each begins to stop trials three times as late as the one before."""
+"""Brackets of hyperband: the first rung of each is three times as late as that of the previous."""
 
 
 def _domain(kind: str, *arguments: Any) -> Any:
@@ -35,13 +35,13 @@ def _domain(kind: str, *arguments: Any) -> Any:
 
 
 def scheduler(study: Study, rungs_url: str) -> TrialScheduler:
-    """Make a study's scheduler; ``rungs_url`` is the file where the rungs are kept."""
+    """Make a study's scheduler; ``rungs_url`` is the file in which the rungs are kept."""
     metric, mode = next(iter(study.objectives.items()))
     compared: dict[str, Any] = {"time_attr": "epoch", "metric": metric, "mode": mode}
-    # The last epoch is no rung: a trial that got there is whole.
+    # The last epoch is not a rung: a trial that reaches it is complete.
     last = study.epochs - 1
     if study.scheduler in ("asha", "hyperband") and last > 0:
-        # One-cycle training says little in its first tenth.
+        # The first tenth of one-cycle training is not informative.
         grace = max(1, study.epochs // 10)
         rungs = int(math.log(last / grace) / math.log(REDUCTION) + 1)
         return Halving(
@@ -50,7 +50,7 @@ def scheduler(study: Study, rungs_url: str) -> TrialScheduler:
             grace_period=grace,
             reduction_factor=REDUCTION,
             brackets=min(BRACKETS, rungs) if study.scheduler == "hyperband" else 1,
-            # A trial ends by itself, when it has also measured what it found.
+            # A trial ends by itself, after it has measured its objectives.
             stop_last_trials=False,
             **compared,
         )
@@ -67,9 +67,9 @@ def scheduler(study: Study, rungs_url: str) -> TrialScheduler:
 
 
 class Halving(AsyncHyperBandScheduler):
-    """Successive halving whose rungs survive the driver: Tune saves all but the scheduler.
+    """Successive halving whose rungs survive a restart: Tune saves all state but the scheduler's.
 
-    Tune pickles a scheduler once, before the first trial; unpickled, it reads what was reached.
+    Tune pickles a scheduler once, before the first trial; when unpickled, it loads its rungs.
     """
 
     def __init__(self, rungs_url: str, **arguments: Any) -> None:
@@ -77,11 +77,11 @@ class Halving(AsyncHyperBandScheduler):
         self._rungs_url = rungs_url
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decide whether a trial goes on, and keep what the next decisions depend on."""
+        """Decide whether a trial continues, and save the rungs for later decisions."""
         decision: str = super().on_trial_result(tune_controller, trial, result)
         fs, path = fsspec.core.url_to_fs(self._rungs_url)
         partial = f"{path}.{uuid.uuid4().hex}"
-        fs.pipe(partial, json.dumps(self._reached()).encode())
+        fs.pipe(partial, json.dumps(self._rung_scores()).encode())
         fs.mv(partial, path)
         return decision
 
@@ -89,9 +89,9 @@ class Halving(AsyncHyperBandScheduler):
         self.__dict__.update(state)
         fs, path = fsspec.core.url_to_fs(self._rungs_url)
         if fs.exists(path):
-            for rung, kept in zip(self._reached(), json.loads(fs.cat_file(path)), strict=True):
-                rung.update(kept)
+            for rung, saved in zip(self._rung_scores(), json.loads(fs.cat_file(path)), strict=True):
+                rung.update(saved)
 
-    def _reached(self) -> list[dict[str, float]]:
-        """Scores by trial of every rung of every bracket."""
+    def _rung_scores(self) -> list[dict[str, float]]:
+        """Scores by trial, for every rung of every bracket."""
         return [scores for bracket in self._brackets for _, scores in bracket._rungs]

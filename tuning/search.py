@@ -1,7 +1,7 @@
 """Search a space with Ray Tune.
 
-What a trial computes is the caller's. Tune decides which points are tried, how many at a time, and
-which trials stop early; it keeps its state in a folder, from which a killed search goes on.
+The caller defines what a trial computes. Tune decides which points are tried, how many at a time,
+and which trials stop early; its state is kept in a folder, from which a killed search resumes.
 """
 
 from __future__ import annotations
@@ -40,35 +40,35 @@ Row = dict[str, float]
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
 _END = {"finished", "reason"}
-"""Keys of a trial's last row."""
+"""Keys that appear only in a trial's last row."""
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Ctrl-C must end the search, not make it return what it has.
+    # Ctrl-C must end the search, not return partial results.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # Before a trial ends it has no lift.
+    # Lift is reported only at the end of a trial.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
 }
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A point and what became of it.
+    """A point and its result.
 
     Attributes
     ----------
     id
         Tune's name for the trial.
     point
-        Value of each parameter; with ``pbt``, at the trial's end.
+        Value of each parameter; with ``pbt``, at the end of the trial.
     status
         ``done``, ``stopped`` early by the scheduler, or ``failed``.
     metrics
-        Objectives as last reported, and ``epoch``.
+        Last reported objectives, and ``epoch``.
     reason
-        Why it failed, in one line.
+        Reason of a failure, in one line.
     """
 
     id: str
@@ -79,28 +79,28 @@ class Trial:
 
 
 class Reports(Protocol):
-    """Tells Tune what a trial has reached; does not return when the trial is to stop."""
+    """Reports a trial's progress to Tune; does not return if the trial is stopped."""
 
     def __call__(self, row: Row, folder: Path | None = None) -> None:
-        """Report ``epoch`` and the objectives; ``folder`` is what another trial may go on from."""
+        """Report ``epoch`` and the objectives; another trial may continue from ``folder``."""
 
 
 Function = Callable[[str, Point, Reports, Path | None], Row]
-"""Computes a trial from its id, its point, its reports and the folder to go on from, if any;
-returns the objectives. A ValueError fails the trial at once; anything else is tried again."""
+"""Computes a trial from its id, point, report function and the folder to continue from, if any;
+returns the objectives. A ValueError fails the trial at once; other errors are retried."""
 
 Watch = Callable[[int, str, Row], None]
-"""Hears of a trial's number, ``epoch``, ``done``, ``stopped`` or ``failed``, and the last row.
-Tune saves it with the search, hence a plain function or dataclass."""
+"""Called with a trial's number, ``epoch``, ``done``, ``stopped`` or ``failed``, and the last row.
+Tune saves it with the search, so it must be a plain function or dataclass."""
 
 
 def points(study: Study) -> list[Point]:
-    """Points of a study that are known before it starts; none for ``optuna``.
+    """List the points of a study known before it starts; none for ``optuna``.
 
     Raises
     ------
     ValueError
-        The space is wrong or empty, or the grid has more points than trials are allowed.
+        The space is invalid or empty, or the grid has more points than ``num_trials``.
     """
     spaces.check(study.space)
     if not study.space:
@@ -110,11 +110,11 @@ def points(study: Study) -> list[Point]:
     if study.search == "random":
         rng = np.random.default_rng(study.seed)
         return spaces.sample(study.space, study.num_trials or 1, rng)
-    found = spaces.grid(study.space)
-    if study.num_trials is not None and len(found) > study.num_trials:
-        msg = f"--trials {study.num_trials}: the grid has {len(found)} points, allowed: as many"
-        raise ValueError(f"{msg} trials or more, or a smaller space")
-    return found
+    grid = spaces.grid(study.space)
+    if study.num_trials is not None and len(grid) > study.num_trials:
+        msg = f"--trials {study.num_trials}: the grid has {len(grid)} points, allowed: at least"
+        raise ValueError(f"{msg} as many trials, or a smaller space")
+    return grid
 
 
 def search(
@@ -125,22 +125,22 @@ def search(
     folder: str,
     watch: Watch,
 ) -> list[Trial]:
-    """Run a study on the Ray cluster that is connected.
+    """Run a study on the connected Ray cluster.
 
     Parameters
     ----------
     study
-        What is searched.
+        The study.
     function
         Computes a trial.
     concurrency
-        Trials at a time. A trial itself holds nothing, but what it starts does: more trials than
-        there is room for would wait for each other's resources. A search that goes on keeps the
-        value it began with.
+        Number of trials at a time. A trial holds no resources itself, but the tasks it starts do:
+        too many trials would wait for each other's resources. A resumed search keeps its first
+        value.
     folder
         Path or URI of Tune's state.
     watch
-        Hears of every row.
+        Called with every row.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def search(
         In the order in which they were started.
     """
     with _environment():
-        # Tune takes no request for nothing; a byte leaves all CPUs to what the trials start.
+        # Tune rejects an empty request; one byte of memory leaves all CPUs to the trials' tasks.
         trainable: Any = tune.with_resources(_trainable(function), {"CPU": 0, "memory": 1})
         kept = storage(folder)
         if _has_state(f"{folder}/tune"):
@@ -179,13 +179,13 @@ def search(
                 ),
             )
         results = tuner.fit()
-        # Tune has no order of its own after it went on.
-        found = [_trial(results[i], study.objectives) for i in range(len(results))]
-        return [trial for _, trial in sorted(found, key=lambda pair: pair[0])]
+        # Tune does not keep the order of trials when it resumes.
+        numbered = [_trial(results[i], study.objectives) for i in range(len(results))]
+        return [trial for _, trial in sorted(numbered, key=lambda pair: pair[0])]
 
 
 def _has_state(at: str) -> bool:
-    """Whether Tune got as far as to write what it can go on from."""
+    """Return whether Tune has written a state to resume from."""
     fs, path = fsspec.core.url_to_fs(at, use_listings_cache=False)
     return bool(fs.exists(path)) and any("experiment_state-" in name for name in fs.ls(path, False))
 
@@ -214,7 +214,7 @@ def _trainable(function: Function) -> Callable[[dict[str, Any]], None]:
         try:
             final = function(*arguments)
         except ValueError as error:
-            # Tune would try again, which does not help here.
+            # Tune would retry an error that is certain to recur.
             tune.report({**last, "reason": " ".join(str(error).split())})
         else:
             tune.report({**last, **final, "finished": True})
@@ -223,9 +223,9 @@ def _trainable(function: Function) -> Callable[[dict[str, Any]], None]:
 
 
 class _Optuna(Searcher):
-    """Optuna's proposals, without those that were tried before.
+    """Optuna's proposals, without repeated points.
 
-    Optuna takes only plain values for choices, so it is given their numbers.
+    Optuna accepts only plain values for choices, so it gets their indices.
     """
 
     def __init__(self, study: Study) -> None:
@@ -234,34 +234,34 @@ class _Optuna(Searcher):
         self._objectives = list(study.objectives)
         self._distributions = {name: _distribution(*d) for name, d in study.space.items()}
         self._asked: dict[str, optuna.Trial] = {}
-        self._tried: list[Point] = []
+        self._proposed: list[Point] = []
         self._study = optuna.create_study(
             directions=[DIRECTIONS[mode] for mode in study.objectives.values()],
             sampler=optuna.samplers.TPESampler(seed=_word(study.seed)),
         )
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Propose a point; say that the search is over when all points have been tried."""
-        if len(self._tried) == spaces.size(self._space):
+        """Propose a point, or end the search when all points have been proposed."""
+        if len(self._proposed) == spaces.size(self._space):
             return Searcher.FINISHED  # type: ignore[return-value]
         while True:
             asked = self._study.ask(self._distributions)
             point = {name: _value(self._space[name], v) for name, v in asked.params.items()}
-            if point not in self._tried:
-                self._tried.append(point)
+            if point not in self._proposed:
+                self._proposed.append(point)
                 self._asked[trial_id] = asked
-                return {"point": point, "number": len(self._tried)}
+                return {"point": point, "number": len(self._proposed)}
             self._study.tell(asked, state=TrialState.FAIL)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Tell Optuna of an epoch, which it takes for a single objective alone."""
+        """Report an epoch to Optuna, which accepts them for a single objective only."""
         if len(self._objectives) == 1 and not _END & result.keys():
             self._asked[trial_id].report(result[self._objectives[0]], int(result["epoch"]))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell Optuna how a trial ended."""
+        """Report the end of a trial to Optuna."""
         asked, status = self._asked.pop(trial_id), _status(result or {})
         if status == "done" and result is not None and not error:
             self._study.tell(asked, [result[name] for name in self._objectives])
@@ -271,11 +271,11 @@ class _Optuna(Searcher):
             self._study.tell(asked, state=TrialState.FAIL)
 
     def save(self, checkpoint_path: str) -> None:
-        """Write the state; Tune asks for it while the search runs."""
+        """Write the state; Tune calls this while the search runs."""
         Path(checkpoint_path).write_bytes(pickle.dumps(self.__dict__))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Read what ``save`` wrote, which is Tune's own folder and no user's file."""
+        """Load the state from Tune's own folder, which holds no user files."""
         self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
 
 
@@ -293,7 +293,7 @@ def _value(declared: Sequence[Any], proposed: Any) -> Any:
 
 
 class _Watcher(tune.Callback):
-    """Passes on what Tune's loop sees."""
+    """Passes the events of Tune's loop to a ``Watch`` function."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -311,12 +311,12 @@ class _Watcher(tune.Callback):
         self._watch(_number(trial.config, trial.trial_id), status, trial.last_result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Pass on that a trial was given up."""
+        """Pass on that a trial has failed for good."""
         self._watch(_number(trial.config, trial.trial_id), "failed", trial.last_result or {})
 
 
 def _number(config: Mapping[str, Any], trial_id: str) -> int:
-    """Count trials from 1: Tune numbers those whose points were known, Optuna's come with it."""
+    """Return a trial's number, from 1: with Optuna from its config, otherwise from Tune's id."""
     return int(config["number"] if "number" in config else int(trial_id.rpartition("_")[2]) + 1)
 
 
@@ -327,20 +327,20 @@ def _status(metrics: Mapping[str, Any]) -> Literal["done", "stopped", "failed"]:
 
 
 def _trial(result: tune.Result, objectives: Mapping[str, str]) -> tuple[int, Trial]:
-    found, config = result.metrics or {}, result.config or {}
-    metrics = {key: found[key] for key in ("epoch", *objectives) if key in found}
-    trial_id = found.get("trial_id", "_-1")
-    status, reason = _status(found), found.get("reason", "")
+    last, config = result.metrics or {}, result.config or {}
+    metrics = {key: last[key] for key in ("epoch", *objectives) if key in last}
+    trial_id = last.get("trial_id", "_-1")
+    status, reason = _status(last), last.get("reason", "")
     if result.error is not None:
-        said = str(result.error).strip().splitlines() or [type(result.error).__name__]
-        status, reason = "failed", said[-1]
+        lines = str(result.error).strip().splitlines() or [type(result.error).__name__]
+        status, reason = "failed", lines[-1]
     trial = Trial(trial_id, config["point"], status, metrics, reason)
     return _number(config, trial_id), trial
 
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Keep Tune's own tables and files away, and its messages: trials tell their own failures."""
+    """Suppress Tune's own tables, files and messages: trials report their own failures."""
     missing = {key: value for key, value in _QUIET.items() if key not in os.environ}
     os.environ.update(missing)
     loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "optuna")]

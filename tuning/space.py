@@ -1,8 +1,8 @@
-"""A tuning space is plain data, so that a model can declare one without a tuner.
+"""Search spaces as plain data, so that a model can declare one without importing a tuner.
 
 Each parameter has a kind and its arguments: ``("choice", a, b, ...)``, ``("uniform", low, high)``,
-``("log_uniform", low, high)``, ``("int", low, high)``; both ends belong to the range. A point gives
-every parameter a value.
+``("log_uniform", low, high)``, ``("int", low, high)``; ranges include both ends. A point assigns a
+value to every parameter.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Point = dict[str, Any]
 KINDS = ("choice", "uniform", "log_uniform", "int")
 
 GRID_POINTS = 3
-"""Values that a grid takes from a range: its ends and its middle."""
+"""Values of a range in a grid: its ends and its midpoint."""
 
 
 def check(space: Space) -> None:
-    """Make sure that every parameter can be drawn.
+    """Check that every parameter can be sampled.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def grid(space: Space) -> list[Point]:
 
 
 def sample(space: Space, num: int, rng: np.random.Generator) -> list[Point]:
-    """Draw distinct points; a space that has no more than ``num`` gives all that it has."""
+    """Draw distinct points: ``num``, or all of the space if it has fewer."""
     points: list[Point] = []
     num = min(num, size(space) or num)
     while len(points) < num:

@@ -1,4 +1,4 @@
-"""Ray's storage through fsspec: what opens a suite's results opens Train's and Tune's as well."""
+"""Ray's storage through fsspec, so that Train and Tune can use the same URIs as the store."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 
 def storage(url: str) -> dict[str, Any]:
-    """Arguments of a ``RunConfig`` that keep its state below a path or fsspec URI.
+    """Return the arguments of a ``RunConfig`` with its state at a path or fsspec URI.
 
-    Ray alone would open a URI by Arrow's own clients, which know fewer stores and other settings.
+    By default Ray opens a URI with Arrow's clients, which support fewer stores and settings.
     """
     fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     if "file" in fs.protocol:

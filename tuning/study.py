@@ -1,4 +1,4 @@
-"""What is searched, and how, as plain data."""
+"""The definition of a search, as plain data."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is searched, and how; the same study in the same folder goes on where it was.
+    """Definition of a search; the same study in the same folder resumes.
 
     Attributes
     ----------
     space
         See ``tuning.space``.
     num_trials
-        Points to try at most; None tries every point of the grid.
+        Maximum number of points; None: every point of the grid.
     search
         ``random``: independent points. ``optuna``: a tree-structured Parzen estimator proposes
         them. ``grid``: all choices, and three values of each range. No point is tried twice.
     scheduler
         ``asha``: asynchronous successive halving stops the worse trials early. ``hyperband``: the
-        same, but a part of the trials is given more time before the first stop; asynchronous too,
-        since trials that wait for a whole bracket would hold what they run on. ``pbt``: the worse
-        trials go on from the weights of the better ones, with changed settings. ``none``: all
-        trials run to their end.
+        same in several brackets with later first stops; asynchronous too, since trials that wait
+        for a whole bracket would hold their resources. ``pbt``: the worse trials continue from
+        the weights of the better ones, with changed settings. ``none``: all trials run to the end.
     objectives
-        Metric -> ``max`` or ``min``; schedulers other than ``none`` compare the first.
+        Metric -> ``max`` or ``min``; schedulers other than ``none`` compare the first one.
     epochs
-        Epochs of a whole trial.
+        Epochs of a full trial.
     mutable
-        Parameters that ``pbt`` may change in the middle of a trial.
+        Parameters that ``pbt`` may change during a trial.
     seed
-        Of the points; ``pbt`` draws from Ray's own generators.
+        Seed of the points; ``pbt`` draws from Ray's own generators.
 
     References
     ----------

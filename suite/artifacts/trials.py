@@ -1,4 +1,4 @@
-"""What a search leaves."""
+"""Results of a hyperparameter search."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A trial.
+class TrialResult:
+    """Result of one trial.
 
     Attributes
     ----------
@@ -20,13 +20,13 @@ class Tried:
     point
         Value of each parameter.
     status, reason
-        ``done``, ``stopped`` or ``failed``, and why it failed.
+        ``done``, ``stopped`` or ``failed``, and the reason for a failure.
     metrics
-        ``epoch``, ``auc`` and, if asked for, ``lift``; all on validation.
+        ``epoch``, ``auc`` and, if it is an objective, ``lift``; all on validation.
     history
-        Rows of the epochs.
+        One row per epoch.
     best
-        Whether no other trial that is done beats it.
+        Whether it is done and no other finished trial dominates it.
     """
 
     number: int
@@ -39,33 +39,33 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """Trials of a search.
+class TuneResult:
+    """Results of all trials of a search.
 
     Attributes
     ----------
     name
-        Of the best as a suite.
+        Suite name of the best trial.
     trials
-        In the order of their numbers.
+        Ordered by number.
     """
 
     name: str
-    trials: list[Tried]
+    trials: list[TrialResult]
 
     @property
     def failed(self) -> bool:
-        """Whether a trial failed."""
+        """Whether any trial failed."""
         return any(trial.status == "failed" for trial in self.trials)
 
     @cached_property
-    def ranked(self) -> list[Tried]:
-        """Trials, the largest AUC first."""
+    def ranked(self) -> list[TrialResult]:
+        """Trials in descending order of AUC."""
         return sorted(self.trials, key=lambda trial: -trial.metrics.get("auc", 0.0))
 
     @cached_property
-    def files(self) -> dict[str, Tried]:
-        """Suite file -> the trial that it runs; numbered where several trials are best."""
+    def files(self) -> dict[str, TrialResult]:
+        """Suite file -> the trial it runs; numbered if several trials are best."""
         best = [trial for trial in self.ranked if trial.best]
         if len(best) == 1:
             return {"best.yaml": best[0]}
@@ -76,7 +76,7 @@ class Tuned:
         (folder / "tuned.json").write_text(json.dumps(asdict(self)))
 
     @classmethod
-    def load(cls, folder: Path) -> Tuned:
+    def load(cls, folder: Path) -> TuneResult:
         """Read what ``save`` wrote."""
         plain = json.loads((folder / "tuned.json").read_text())
-        return cls(plain["name"], [Tried(**trial) for trial in plain["trials"]])
+        return cls(plain["name"], [TrialResult(**trial) for trial in plain["trials"]])

@@ -82,7 +82,7 @@ def tune_and_show(
 
     study = tuning.study(suite, model, **wanted)
     uri = storage.tracking_uri(tracking_uri, store)
-    tuned = tuning.tune(
+    result = tuning.tune(
         suite,
         store,
         model,
@@ -92,5 +92,5 @@ def tune_and_show(
         address=address,
         console=progress,
     )
-    show(tuned, store, dataset_notes(suite))
-    return 1 if tuned.failed else 0
+    show(result, store, dataset_notes(suite))
+    return 1 if result.failed else 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from suite.artifacts.trials import Tried
+    from suite.artifacts.trials import TrialResult
 
 METRICS = {
     "utility/auc": "auc",
@@ -159,7 +159,7 @@ def record(
 def record_trials(
     suite: str,
     name: str,
-    trials: Sequence[Tried],
+    trials: Sequence[TrialResult],
     *,
     uri: str,
     study_digest: str,
@@ -215,7 +215,7 @@ def record_trials(
         return run_id
 
 
-def _fill_trial(client: MlflowClient, run: Run, trial: Tried, status: str) -> None:
+def _fill_trial(client: MlflowClient, run: Run, trial: TrialResult, status: str) -> None:
     """Write a trial and end its run last."""
     from mlflow.entities import Metric, Param, RunTag
 

@@ -1,1 +1,1 @@
-"""Tuning a suite's model."""
+"""Hyperparameter tuning of a suite's model."""

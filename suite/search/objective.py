@@ -1,4 +1,4 @@
-"""What a trial of a tuned model is: steps of a suite like any other, judged on validation alone."""
+"""The objective of a trial: ordinary steps of a suite, evaluated on validation only."""
 
 from __future__ import annotations
 
@@ -33,39 +33,39 @@ from suite.training import scores
 from suite.training.settings import Training
 
 TRAINING = "training."
-"""Begins the names of those parameters of a space that belong to the training, not to the model."""
+"""Prefix of the parameters of a space that belong to training, not to the model."""
 
 OUTSIDE: dict[str, Any] = {"scheduling_strategy": "DEFAULT"}
-"""Options of tasks that do not run within what Tune has reserved for the trial itself."""
+"""Options of tasks that run outside the resources Tune has reserved for the trial."""
 
 Report = Callable[..., None]
-"""Takes a row and, to be gone on from elsewhere, a folder."""
+"""Takes a row and, optionally, a folder from which another trial can continue."""
 
 
 def subject(suite: Suite, model: str) -> Suite:
-    """Cut a suite down to what a trial needs of it: one fit, and its attacks on validation.
+    """Reduce a suite to what a trial needs: one fit, and its attacks on validation.
 
     Parameters
     ----------
     suite
-        Its only data set, first seed, first protocol, first defense and all attacks are used.
+        Its only dataset, first seed, first protocol, first defense and all attacks are used.
     model
-        Name; its parameters are those of the suite's first entry of that name, if any.
+        Name; its parameters are those of the first model of that name in the suite, if any.
 
     Returns
     -------
     Suite
-        With the protocol's counterpart on validation, where it has one.
+        With one model, release, seed and protocol.
 
     Raises
     ------
     ValueError
-        There is no such model, or the suite has several data sets.
+        There is no such model, or the suite has several datasets.
     """
     registry.part("models", model)
     if len(suite.datasets) > 1:
         listed = ", ".join(part.name for part in suite.datasets)
-        msg = f"{suite.suite}: datasets: found {listed}; allowed for tuning: one, chosen by --set"
+        msg = f"{suite.suite}: datasets: found {listed}; allowed for tuning: one, chosen with --set"
         raise ValueError(msg)
     attacks = [part for part in suite.attacks if part.name != plan.BEST]
     return suite.model_copy(
@@ -86,13 +86,13 @@ def on_validation(suite: Suite) -> Suite:
     Raises
     ------
     ValueError
-        A protocol has none.
+        A protocol has no counterpart.
     """
-    found = []
+    protocols = []
     for part in suite.protocols:
         protocol = registry.create("protocols", part.name, part.parameters).on_validation()
-        found.append(Part(name=part.name, parameters=asdict(protocol)))
-    return suite.model_copy(update={"protocols": found})
+        protocols.append(Part(name=part.name, parameters=asdict(protocol)))
+    return suite.model_copy(update={"protocols": protocols})
 
 
 def at(suite: Suite, point: dict[str, Any]) -> Suite:
@@ -101,7 +101,7 @@ def at(suite: Suite, point: dict[str, Any]) -> Suite:
     Raises
     ------
     ValueError
-        A training setting is unknown or refused.
+        A training setting is unknown or invalid.
     """
     (model,) = suite.models
     training = {k.removeprefix(TRAINING): v for k, v in point.items() if k.startswith(TRAINING)}
@@ -116,39 +116,39 @@ def at(suite: Suite, point: dict[str, Any]) -> Suite:
 
 @ray.remote(num_cpus=0)
 class Epochs:
-    """Rows of the epochs of all running fits, until their trials read them."""
+    """Holds the epochs of all running fits until their trials read them."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[dict[str, float]]] = {}
+        self._unread: dict[str, list[dict[str, float]]] = {}
 
     def put(self, trial_id: str, row: dict[str, float]) -> None:
-        """Leave a row."""
-        self._waiting.setdefault(trial_id, []).append(row)
+        """Add a row."""
+        self._unread.setdefault(trial_id, []).append(row)
 
     def take(self, trial_id: str) -> list[dict[str, float]]:
-        """Return the rows that a trial's fit has left since the last call."""
-        return self._waiting.pop(trial_id, [])
+        """Return the rows that a trial's fit has added since the last call."""
+        return self._unread.pop(trial_id, [])
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Fits a model at a point of its space, and measures what the point is worth.
+    """Fits a model at a point of its space and evaluates it on validation.
 
-    Its steps are Ray tasks: Train refuses to run in a process that belongs to Tune.
+    Its steps are Ray tasks, because Train cannot run in a process of Tune.
 
     Attributes
     ----------
     suite
         See ``subject``.
     store
-        A trial's steps are kept here, and a suite that runs its point later finds them.
+        Where the trial's steps are kept; a suite that runs the same point later reuses them.
     epochs
         An ``Epochs`` actor.
     lift
-        Whether re-identification is measured too, by the strongest of the suite's attacks.
+        Whether to measure re-identification too, by the strongest of the suite's attacks.
     population
-        Folder, as a path or URI, of trials that go on from each other's weights; such a fit
-        depends on more than its point, and is no step of the store.
+        Path or URI of the folder of trials that continue from each other's weights; such a fit
+        depends on more than its point, so it is not kept in the store.
     """
 
     suite: Suite
@@ -160,9 +160,9 @@ class Objective:
     def __call__(
         self, trial_id: str, point: dict[str, Any], report: Report, resume: Path | None
     ) -> dict[str, float]:
-        """Return ``epoch``, ``auc`` and, if asked for, ``lift``; all on validation.
+        """Return ``epoch``, ``auc`` and, with ``self.lift``, ``lift``; all on validation.
 
-        The AUC is the mean over the model's labels, while a fit runs and at its end.
+        The AUC is the mean over the model's labels, both during a fit and at its end.
         """
         plans = plan.plans(at(self.suite, point))
         fit = plans[0].timed["fit"]
@@ -170,20 +170,20 @@ class Objective:
             self._ensure(fit, trial_id, report)
             fitted = Fitted.load(self.store.path(fit.kind, fit.digest))
         else:
-            fitted = self._go_on(fit, trial_id, report, resume)
+            fitted = self._continue(fit, trial_id, report, resume)
         (needed,) = fit.inputs
         features = Features.load(self.store.path(needed.kind, needed.digest))
-        found = {"epoch": fitted.history[-1]["epoch"], "auc": validation_auc(fitted, features)}
+        metrics = {"epoch": fitted.history[-1]["epoch"], "auc": validation_auc(fitted, features)}
         if self.lift:
             attacks = [p.timed["attack"] for p in plans]
             for step in (step for attack in attacks for step in attack.chain()):
                 self._ensure(step, trial_id, report)
             outcomes = [Outcome.load(self.store.path(a.kind, a.digest)) for a in attacks]
-            found["lift"] = max(map(lift, outcomes))
-        return found
+            metrics["lift"] = max(map(lift, outcomes))
+        return metrics
 
     def _ensure(self, step: Step, trial_id: str, report: Report) -> None:
-        """Run a step unless its result is there."""
+        """Run a step unless its result exists."""
         if self.store.has(step.kind, step.digest):
             if self.store.fault(step.kind, step.digest, hashed=True) is None:
                 return
@@ -192,21 +192,21 @@ class Objective:
             ref = perform.options(num_cpus=1, **OUTSIDE).remote(self.store, step, {})
             self._follow(ref, trial_id, report)
             return
-        # A fit that goes on reports only the epochs that were missing.
+        # A resumed fit reports only the remaining epochs.
         state = checkpoints.load(f"{self.store.scratch(step.digest)}/checkpoint.pt")
         best = -1.0 if state is None else float(state["best_auc"])
 
-        def risen(row: dict[str, float]) -> None:
+        def report_best(row: dict[str, float]) -> None:
             nonlocal best
             best = max(best, row["validation_auc"])
             report({**row, "auc": best})
 
         task = perform.options(num_cpus=self._num_cpus, **OUTSIDE)
         ref = task.remote(self.store, step, self._extra(trial_id))
-        self._follow(ref, trial_id, risen)
+        self._follow(ref, trial_id, report_best)
 
-    def _go_on(self, fit: Step, trial_id: str, report: Report, resume: Path | None) -> Fitted:
-        """Fit from another trial's weights, where Tune says so, and let others go on from here."""
+    def _continue(self, fit: Step, trial_id: str, report: Report, resume: Path | None) -> Fitted:
+        """Fit, from another trial's weights if Tune gives any, with a checkpoint for others."""
         scratch = f"{self.population}/{trial_id}"
         url = f"{scratch}/checkpoint.pt"
         if resume is not None:
@@ -225,7 +225,7 @@ class Objective:
         return fitted
 
     def _follow(self, ref: Any, trial_id: str, report: Report) -> Any:
-        """Pass on the epochs of a task until it ends; end it when the trial is to stop."""
+        """Report the epochs of a task until it ends; cancel it when the trial is stopped."""
         try:
             done: list[Any] = []
             while not done:
@@ -234,16 +234,16 @@ class Objective:
                     report(row)
             return ray.get(ref)
         except ray.exceptions.RayTaskError as error:
-            # Tune would try again what cannot get better.
+            # Tune would retry an error that is certain to recur.
             raise error.cause if isinstance(error.cause, ValueError) else error from None
         finally:
-            # Gently: a process that has imported torch serves the next fit too.
+            # Without force, so that a process that has imported torch serves the next fit too.
             ray.cancel(ref)
             ray.wait([ref], timeout=1)
 
     @property
     def _num_cpus(self) -> int:
-        """CPUs of a fit itself; its workers, where it has several, hold their own."""
+        """CPUs of the fit's own task; several workers hold their own."""
         return self.suite.compute.task_cpus
 
     def _extra(self, trial_id: str) -> dict[str, Any]:
@@ -253,7 +253,7 @@ class Objective:
 
 @ray.remote(max_retries=3)
 def unkept(store: Store, fit: Step, extra: dict[str, Any]) -> Fitted:
-    """Fit without keeping the result in the store."""
+    """Fit without storing the result."""
     (needed,) = fit.inputs
     features = Features.load(store.path(needed.kind, needed.digest))
     fitted: Fitted = train.fit(features, **fit.arguments, **extra)
@@ -261,7 +261,7 @@ def unkept(store: Store, fit: Step, extra: dict[str, Any]) -> Fitted:
 
 
 def _put(epochs: Any, trial_id: str, row: dict[str, float]) -> None:
-    # Waiting makes sure that a fit's rows are there before its end is seen.
+    # Waits, so that a fit's rows arrive before its end is noticed.
     ray.get(epochs.put.remote(trial_id, row))
 
 
@@ -272,10 +272,10 @@ def _state(url: str) -> dict[str, Any]:
 
 
 def adopted(state: dict[str, Any], training: Training) -> dict[str, Any]:
-    """Change the settings inside a checkpoint of the training loop.
+    """Apply new training settings to a checkpoint of the training loop.
 
-    The optimizer's state has the rates that the one-cycle schedule moves between: its shape stays,
-    its height becomes the new peak. The first group has that peak, others a fixed share of it.
+    The optimizer's state holds the rates of the one-cycle schedule: they are scaled to the new
+    peak. The first parameter group has that peak, the others a fixed share of it.
     """
     groups = state["optimizer"]["param_groups"]
     factor = training.learning_rate / groups[0]["max_lr"]
@@ -286,16 +286,16 @@ def adopted(state: dict[str, Any], training: Training) -> dict[str, Any]:
 
 
 def validation_auc(fitted: Fitted, features: Features) -> float:
-    """``mean_auc`` over trained users' validation events, by which the epoch is chosen too."""
+    """``mean_auc`` over trained users' validation events, the criterion for the epoch too."""
     events = features.events.filter((pl.col("window") == "validation") & pl.col("trained"))
-    found = fitted.scores.join(events, on="event_id", how="semi")
-    names = scores.labels(found)
-    logits = found.select(map(scores.logit, names)).to_numpy()
-    return scores.mean_auc(found.select(names).to_numpy(), logits)
+    scored = fitted.scores.join(events, on="event_id", how="semi")
+    names = scores.labels(scored)
+    logits = scored.select(map(scores.logit, names)).to_numpy()
+    return scores.mean_auc(scored.select(names).to_numpy(), logits)
 
 
 def lift(outcome: Outcome) -> float:
-    """Top-1 over chance, of the probes whose user is in the gallery."""
+    """Top-1 accuracy over chance of the probes whose user is in the gallery."""
     ranks = Ranks(outcome.probes["greater"].to_numpy(), outcome.probes["equal"].to_numpy())
-    known = metrics.mated(ranks, outcome.num_gallery)
-    return float(metrics.top_credit(ranks, 1)[known].mean() * outcome.num_gallery)
+    mated = metrics.mated(ranks, outcome.num_gallery)
+    return float(metrics.top_credit(ranks, 1)[mated].mean() * outcome.num_gallery)

@@ -1,4 +1,4 @@
-"""What a search has found: a table of its trials, and the best as suites that can be run."""
+"""Output of a search: a table of its trials, and the best ones as suites that can be run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from suite import registry
-from suite.artifacts.trials import Tuned
+from suite.artifacts.trials import TuneResult
 from suite.leaderboard.render import WIDTH
 from suite.search.objective import at, subject
 from suite.spec import Suite
@@ -21,15 +21,15 @@ from suite.store.results import Store
 METRICS = ("auc", "lift")
 
 
-def write(tuned: Tuned, suite: Suite, model: str, folder: Path) -> None:
-    """Write all trials as JSON, and the best as suites: the tuned one, with one model."""
-    tuned.save(folder)
+def write(result: TuneResult, suite: Suite, model: str, folder: Path) -> None:
+    """Write all trials as JSON, and each best one as a copy of the suite with its settings."""
+    result.save(folder)
     notes = dataset_notes(suite)
-    for file, trial in tuned.files.items():
+    for file, trial in result.files.items():
         chosen = at(subject(suite, model), trial.point)
         reached = [f"{name} {trial.metrics[name]:.4f}" for name in METRICS if name in trial.metrics]
         best = {
-            "suite": tuned.name + file.removeprefix("best").removesuffix(".yaml"),
+            "suite": result.name + file.removeprefix("best").removesuffix(".yaml"),
             "about": "; ".join(
                 [f"{model} tuned on {suite.suite}", f"on validation: {', '.join(reached)}", *notes]
             ),
@@ -41,18 +41,18 @@ def write(tuned: Tuned, suite: Suite, model: str, folder: Path) -> None:
 
 
 def dataset_notes(suite: Suite) -> list[str]:
-    """Say what the figures of a suite's datasets depend on, see ``Dataset.note``."""
-    made = [registry.create("datasets", part.name, part.parameters) for part in suite.datasets]
-    return [dataset.note for dataset in made if dataset.note]
+    """Return the notes of a suite's datasets, see ``Dataset.note``."""
+    datasets = [registry.create("datasets", part.name, part.parameters) for part in suite.datasets]
+    return [dataset.note for dataset in datasets if dataset.note]
 
 
-def show(tuned: Tuned, store: Store, notes: Iterable[str] = ()) -> None:
-    """Print the trials, the largest AUC first, what they depend on, and where the best are."""
-    names = list(dict.fromkeys(name for trial in tuned.trials for name in trial.point))
-    metrics = [name for name in METRICS if any(name in t.metrics for t in tuned.trials)]
+def show(result: TuneResult, store: Store, notes: Iterable[str] = ()) -> None:
+    """Print the trials in descending order of AUC, the notes, and where the best suites are."""
+    names = list(dict.fromkeys(name for trial in result.trials for name in trial.point))
+    metrics = [name for name in METRICS if any(name in t.metrics for t in result.trials)]
     short = [name.rpartition(".")[2] for name in names]
     table = Table("trial", *short, "epochs", *(f"validation {m}" for m in metrics), "status")
-    for trial in tuned.ranked:
+    for trial in result.ranked:
         table.add_row(
             f"{trial.number} *" if trial.best else str(trial.number),
             *(_shown(trial.point.get(name)) for name in names),
@@ -66,22 +66,22 @@ def show(tuned: Tuned, store: Store, notes: Iterable[str] = ()) -> None:
     console.print(table)
     for note in notes:
         console.print(note, highlight=False)
-    for trial in tuned.trials:
+    for trial in result.trials:
         if trial.status == "failed":
             console.print(f"trial {trial.number} failed: {trial.reason}", highlight=False)
-    for file in tuned.files:
-        path = f"{store.published(tuned.name)}/{file}"
+    for file in result.files:
+        path = f"{store.published(result.name)}/{file}"
         console.print(f"*: latentprint run {path}", soft_wrap=True, highlight=False)
-    if not tuned.files:
-        console.print("no trial came to its end: there is no best")
+    if not result.files:
+        console.print("no trial finished: there is no best one")
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Prints what happens to trials, a line each; the search keeps it, so it holds nothing."""
+    """Prints the progress of trials, one line each; stateless, as Tune saves it with the search."""
 
     def __call__(self, number: int, status: str, row: Mapping[str, Any]) -> None:
-        """Print an epoch, or how a trial ended."""
+        """Print an epoch, or the final status of a trial."""
         text = f"trial {number}: {status}"
         if status == "epoch":
             text += f" {row['epoch']:.0f}"
@@ -95,7 +95,7 @@ class Lines:
 
 
 def _yaml(suite: Suite) -> str:
-    """Write a suite as a person would."""
+    """Write a suite in the short form of hand-written files."""
     plain = suite.model_dump(mode="json", exclude_defaults=True)
     for kind in registry.KINDS.keys() & plain.keys():
         plain[kind] = [

@@ -1,6 +1,6 @@
-"""Tune a model of a suite on validation, and write the best as a suite that can be run.
+"""Tune a model of a suite on validation, and write the best trial as a suite that can be run.
 
-A trial's fit is a step like any other: ``latentprint run`` of the best finds it in the store.
+A trial's fit is an ordinary step: ``latentprint run`` of the best suite finds it in the store.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rich.console import Console
 from models.network import Network
 from suite import registry
 from suite.artifacts.fitted import Fitted
-from suite.artifacts.trials import Tried, Tuned
+from suite.artifacts.trials import TrialResult, TuneResult
 from suite.cluster.connect import connected, fitting, num_cpus, num_gpus
 from suite.cluster.settings import Compute
 from suite.execute.capacity import Capacity
@@ -45,7 +45,7 @@ TRAINING_SPACE: dict[str, tuple[Any, ...]] = {
     f"{TRAINING}learning_rate": ("log_uniform", 1e-4, 1e-2),
     f"{TRAINING}weight_decay": ("log_uniform", 1e-5, 1e-2),
 }
-"""Varied beside a torch model's own space, unless the suite has a space."""
+"""Searched in addition to a torch model's own space, unless the suite has a space."""
 
 NUM_TRIALS = 20
 
@@ -59,36 +59,36 @@ def study(
     scheduler: Literal["asha", "hyperband", "pbt", "none"] | None,
     objectives: list[str],
 ) -> Study:
-    """Say what is searched.
+    """Define the search.
 
     Parameters
     ----------
     suite
-        With the space, if it has one; its epochs are those of a whole trial, its first seed is
-        that of the search.
+        Its space, if it has one, is searched; its epochs are those of a full trial, its first
+        seed is that of the search.
     model
-        Name; without a space of the suite, the model's own is searched, with the learning rate
-        and the weight decay if it is trained in epochs.
+        Name; if the suite has no space, the model's own is searched, with the learning rate and
+        the weight decay if it is trained in epochs.
     num_trials
-        None tries the whole grid, or 20 points.
+        None: the whole grid, or 20 points.
     search
         See ``tuning.study``.
     scheduler
-        None takes ``asha``, with two objectives ``none``.
+        None: ``asha``, or ``none`` with two objectives.
     objectives
         ``auc``, or ``auc`` and ``lift``.
 
     Raises
     ------
     ValueError
-        One line: an unknown parameter or objective, an empty or wrong space, a scheduler that
-        does not fit.
+        One line: an unknown parameter or objective, an empty or invalid space, or a scheduler
+        that does not support the study.
     """
     if sorted(objectives) not in (["auc"], ["auc", "lift"]):
         raise ValueError(f"--objective: found {','.join(objectives)!r}, allowed: auc; auc,lift")
     if "lift" in objectives and (defense := suite.defenses[0].name) != plan.UNDEFENDED:
         msg = f"--objective auc,lift: found defense {defense}, allowed: none"
-        raise ValueError(f"{msg}; the AUC would be that of undefended vectors")
+        raise ValueError(f"{msg}; the AUC would be that of the undefended vectors")
     space = _space(suite, model)
     mutable = [name for name in TRAINING_SPACE if name in space]
     if scheduler is None:
@@ -101,7 +101,7 @@ def study(
         _check_population(search, suite.compute, mutable if in_epochs else [])
     if num_trials is None and search != "grid":
         num_trials = NUM_TRIALS
-    found = Study(
+    wanted = Study(
         space=space,
         num_trials=num_trials,
         search=search,
@@ -111,9 +111,9 @@ def study(
         mutable=mutable,
         seed=suite.seeds[0],
     )
-    for point in points(found):
+    for point in points(wanted):
         at(subject(suite, model), point)
-    return found
+    return wanted
 
 
 def tune(
@@ -126,8 +126,8 @@ def tune(
     tracking_uri: str,
     address: str | None,
     console: Console,
-) -> Tuned:
-    """Run what is missing of a study, publish its best and record its trials.
+) -> TuneResult:
+    """Run the missing trials of a study, publish the best and record all.
 
     Parameters
     ----------
@@ -138,9 +138,9 @@ def tune(
     model
         Name.
     wanted
-        What is searched.
+        The study.
     concurrency
-        Trials at a time; None takes as many as the cluster has room for.
+        Number of trials at a time; None: as many as the cluster has resources for.
     tracking_uri
         MLflow store; each trial becomes a child run.
     address
@@ -150,14 +150,14 @@ def tune(
 
     Returns
     -------
-    Tuned
-        Failed trials among them; the best are written as ``best.yaml``, or, of several, as
-        ``best-1.yaml`` and so on.
+    TuneResult
+        Includes failed trials; the best is written as ``best.yaml``, several as ``best-1.yaml``
+        and so on.
 
     Raises
     ------
     ValueError
-        The suite or its data is wrong, or nothing answers at the tracking URI; no trial was
+        The suite or its data is invalid, or nothing answers at the tracking URI; no trial was
         started.
     """
     subjected = subject(suite, model)
@@ -174,8 +174,8 @@ def tune(
             "libraries": {name: version(name) for name in ("optuna", "ray")},
         }
     )
-    tuned = _finished(store, wanted_digest, console)
-    if tuned is None:
+    result = _finished(store, wanted_digest, console)
+    if result is None:
         repair(store.scratch(), console.print)
         scratch = store.scratch(wanted_digest)
         population = f"{scratch}/population" if wanted.scheduler == "pbt" else None
@@ -197,28 +197,36 @@ def tune(
                 watch=Lines(),
             )
         best = _best(trials, wanted.objectives)
-        tried = [
-            Tried(i + 1, t.point, t.status, t.reason, t.metrics, _history(objective, t), i in best)
+        results = [
+            TrialResult(
+                number=i + 1,
+                point=t.point,
+                status=t.status,
+                reason=t.reason,
+                metrics=t.metrics,
+                history=_history(objective, t),
+                best=i in best,
+            )
             for i, t in enumerate(trials)
         ]
-        tuned = Tuned(f"{suite.suite}-{model.rpartition(':')[2]}-tuned", tried)
-        # A search with failed trials is not finished: the same command tries those again.
-        if not tuned.failed:
+        result = TuneResult(f"{suite.suite}-{model.rpartition(':')[2]}-tuned", results)
+        # A search with failed trials is not finished: rerunning the command retries them.
+        if not result.failed:
             with store.writing("tune", wanted_digest, {}) as folder:
-                tuned.save(folder)
+                result.save(folder)
             _clear(objective, trials, wanted_digest)
     with tempfile.TemporaryDirectory() as temporary:
-        write(tuned, suite, model, Path(temporary))
-        store.publish(tuned.name, Path(temporary))
+        write(result, suite, model, Path(temporary))
+        store.publish(result.name, Path(temporary))
         tracking.record_trials(
             suite.suite,
             f"tune {model}",
-            tuned.trials,
+            result.trials,
             uri=tracking_uri,
             study_digest=wanted_digest,
             artifacts=Path(temporary),
         )
-    return tuned
+    return result
 
 
 def _space(suite: Suite, model: str) -> dict[str, Any]:
@@ -227,13 +235,13 @@ def _space(suite: Suite, model: str) -> dict[str, Any]:
     if not space:
         space = part.space | (TRAINING_SPACE if issubclass(part, Network) else {})
     if not space:
-        raise ValueError(f"models: {model} declares no space; give the suite one, as `space`")
-    known = {*registry.schema(part).model_fields, *(TRAINING + k for k in Training.model_fields)}
-    if unknown := [name for name in space if name not in known]:
-        raise ValueError(f"space: {model} has no {unknown[0]!r}; {nearest(unknown[0], known)}")
+        raise ValueError(f"models: {model} declares no space; add the key `space` to the suite")
+    names = {*registry.schema(part).model_fields, *(TRAINING + k for k in Training.model_fields)}
+    if unknown := [name for name in space if name not in names]:
+        raise ValueError(f"space: {model} has no {unknown[0]!r}; {nearest(unknown[0], names)}")
     if "labels" in space:
-        msg = f"space: found labels, which the AUC of {model} is the mean of, so that its points"
-        raise ValueError(f"{msg} do not compare; allowed: one value, with the model")
+        msg = f"space: found labels; the AUC of {model} is their mean, so that points with other"
+        raise ValueError(f"{msg} labels cannot be compared; set labels with the model instead")
     return space
 
 
@@ -244,18 +252,18 @@ def _check_population(search: str, compute: Compute, mutable: list[str]) -> None
         raise ValueError("--scheduler pbt: found several compute.workers, allowed: 1")
     if not mutable:
         msg = f"--scheduler pbt: the space needs one of {', '.join(TRAINING_SPACE)}, and a model"
-        raise ValueError(f"{msg} that is trained in epochs")
+        raise ValueError(f"{msg} trained in epochs")
 
 
-def _finished(store: Store, wanted_digest: str, console: Console) -> Tuned | None:
-    """Read what the same search has found before, if it is whole."""
+def _finished(store: Store, wanted_digest: str, console: Console) -> TuneResult | None:
+    """Load the result of the same search, if it is finished and undamaged."""
     if not store.has("tune", wanted_digest):
         return None
     if fault := store.fault("tune", wanted_digest, hashed=True):
         store.remove("tune", wanted_digest)
-        console.print(f"{fault}; removed, the search is gone through again", soft_wrap=True)
+        console.print(f"{fault}; removed, the search is repeated", soft_wrap=True)
         return None
-    return Tuned.load(store.path("tune", wanted_digest))
+    return TuneResult.load(store.path("tune", wanted_digest))
 
 
 def _prepare(fit: Step, store: Store, compute: Compute, console: Console) -> None:
@@ -276,12 +284,12 @@ def _concurrency(compute: Compute) -> int:
 
 
 def _best(trials: list[Trial], objectives: Mapping[str, str]) -> list[int]:
-    """Numbers, from 0, of the finished trials that no other beats; one for one objective."""
+    """Index the finished trials that no other dominates; one if there is one objective."""
     done = [i for i, trial in enumerate(trials) if trial.status == "done"]
     signs = np.array([1.0 if mode == "max" else -1.0 for mode in objectives.values()])
     values = np.array([[trials[i].metrics[name] for name in objectives] for i in done])
-    found = [i for i, on in zip(done, front(signs * values), strict=True) if on] if done else []
-    return found if len(objectives) > 1 else found[:1]
+    best = [i for i, on in zip(done, front(signs * values), strict=True) if on] if done else []
+    return best if len(objectives) > 1 else best[:1]
 
 
 def _fit_step(objective: Objective, trial: Trial) -> Step:
@@ -289,7 +297,7 @@ def _fit_step(objective: Objective, trial: Trial) -> Step:
 
 
 def _history(objective: Objective, trial: Trial) -> list[dict[str, float]]:
-    """Rows of a trial's epochs: those of the finished fit, or of its last checkpoint."""
+    """Epochs of a trial, from its finished fit or its last checkpoint."""
     store = objective.store
     if objective.population is not None:
         folder = f"{objective.population}/{trial.id}"
@@ -305,7 +313,7 @@ def _history(objective: Objective, trial: Trial) -> list[dict[str, float]]:
 
 
 def _clear(objective: Objective, trials: list[Trial], wanted_digest: str) -> None:
-    """Remove what stopped trials and the search itself have left behind."""
+    """Remove the scratch folders of stopped trials and of the search itself."""
     if objective.population is None:
         for trial in trials:
             if trial.status == "stopped":

@@ -117,7 +117,7 @@ def test_a_suite_that_cannot_be_tuned_is_refused_in_one_line(changes, line):
 
 def test_the_labels_that_the_auc_is_the_mean_of_are_not_searched():
     space = {"labels": ["choice", "all", "engaged"]}
-    with pytest.raises(ValueError, match=r"^space: found labels, which the AUC of nn_classifier"):
+    with pytest.raises(ValueError, match=r"^space: found labels; the AUC of nn_classifier"):
         study(small(space=space), "nn_classifier")
 
 
@@ -133,7 +133,7 @@ def test_a_model_without_a_space_needs_one_in_the_suite(tmp_path):
         "from models.logistic import Logistic\nclass Own(Logistic):\n    space = {}\n"
     )
     own = f"{tmp_path}/own.py:Own"
-    with pytest.raises(ValueError, match=r"^models: .*:Own declares no space; give the suite one"):
+    with pytest.raises(ValueError, match=r"^models: .*:Own declares no space; add the key `space`"):
         study(small(), own)
     assert set(study(small(space={"c": ["uniform", 0.1, 1.0]}), own).space) == {"c"}
 
