@@ -75,8 +75,8 @@ def trained(rank, world_size, features, model, training, url, **how):
         return None
 
 
-def staged(rank, world_size, features, model, training, url):
-    return trained(rank, world_size, features, model, training, url, staged=True)
+def exchanged_on_cpu(rank, world_size, features, model, training, url):
+    return trained(rank, world_size, features, model, training, url, exchange_on_cpu=True)
 
 
 def killed(rank, world_size, features, model, training, url):

@@ -1,1 +1,1 @@
-"""Canonical tables -> the arrays that models read."""
+"""Features: from canonical tables to arrays."""

@@ -1,10 +1,9 @@
-"""What a history says of its user, as 27 numbers: Polars only, one row per history.
+"""The 27 aggregates of a user's history, computed with Polars, one row per history.
 
-Rules where the definitions leave room: null elements are skipped, except that the three rates
-count a null as not reached (the label does so too); an unknown category is a null element of the
-entropy; a momentum compares the last five steps, however many of them are null; standard
-deviations divide by n; quantiles interpolate linearly; days and hours are local. What is
-undefined is 0, an undefined momentum is 1.
+Conventions: null elements are skipped, except that the three rates count a null as not reached, as
+the label does; an unknown category is a null element of the entropy; a momentum compares the last
+five steps, however many of them are null; standard deviations divide by n; quantiles interpolate
+linearly; days and hours are local. Undefined values are 0, an undefined momentum is 1.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from suite.datasets.windows import start_of
 CHANNELS = ("channel_1", "channel_2")
 
 NUM_STEPS = 50
-"""Last steps of a history that a sequence model sees."""
+"""Number of most recent steps of a history in a sequence."""
 
 _SUMMARY = ("mean", "std", "min", "p25", "median", "p75", "max")
 
@@ -40,7 +39,7 @@ AGGREGATES = (
     "channel_2_momentum",
     "channel_correlation",
 )
-"""In the order of ``Batch.aggregates``: 21 of the whole history, 6 for the sequence model."""
+"""Names in the order of ``Batch.aggregates``: 21 general ones, 6 for the sequence model."""
 
 
 def aggregates(
@@ -50,16 +49,16 @@ def aggregates(
     starts: Mapping[str, datetime],
     time_zone: str,
 ) -> pl.LazyFrame:
-    """Describe each history by the columns ``AGGREGATES``, float64, in the order of the input.
+    """Compute the columns ``AGGREGATES`` of each history, float64, in the order of the input.
 
     Parameters
     ----------
     histories
         Canonical histories, each with at least one step.
     items
-        Canonical items; an item that is missing has an unknown category.
+        Canonical items; a missing item has an unknown category.
     starts
-        Start of each window (UTC), of histories without their own.
+        Start of each window (UTC), for histories without their own.
     time_zone
         IANA name of the users' zone.
     """
@@ -87,19 +86,19 @@ def aggregates(
 
 
 def favorite_category(histories: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
-    """Find the most frequent known category of each history, by name among equally frequent ones.
+    """Find the most frequent known category of each history; ties are resolved by name.
 
     Parameters
     ----------
     histories
-        Canonical histories and ``row``, their number.
+        Canonical histories with their number, ``row``.
     items
-        Canonical items; an item that is missing has an unknown category.
+        Canonical items; a missing item has an unknown category.
 
     Returns
     -------
     polars.LazyFrame
-        ``row, category``, in any order; without the histories that have no known category.
+        ``row, category``, in any order, without histories that have no known category.
     """
     steps = histories.select(pl.col("row").cast(pl.Int64), "item_id").explode("item_id")
     return (
@@ -142,7 +141,7 @@ def _rate(reached: pl.Expr) -> pl.Expr:
 
 
 def _correlation(first: pl.Expr, second: pl.Expr) -> pl.Expr:
-    """Pearson's r over the steps where neither is null; null where one of them is constant."""
+    """Pearson's r over the steps where neither is null; null if one of them is constant."""
     x = pl.when(second.is_not_null()).then(first)
     y = pl.when(first.is_not_null()).then(second)
     varies = (x.min() < x.max()) & (y.min() < y.max())
@@ -161,7 +160,7 @@ def _hours_since_last(start: pl.Expr) -> pl.Expr:
 
 def _category_entropy(steps: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Shannon entropy (nats) of the known categories among each history's steps."""
-    # Sorted, since the groups come in any order and the last bit of a sum depends on it.
+    # Sorted, because the order of groups varies and the last bit of a sum depends on it.
     counts = pl.col("len").cast(pl.List(pl.Float64)).list.sort()
     entropy = counts.list.agg(pl.element().entropy(base=math.e)).abs()
     return (
@@ -174,7 +173,10 @@ def _category_entropy(steps: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
 
 def _category_counts(steps: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFrame:
     """Count each history's steps by known category: ``row, category, len``, in any order."""
-    known = items.select("item_id", "category").drop_nulls()
+    with_category = items.select("item_id", "category").drop_nulls()
     return (
-        steps.select("row", "item_id").join(known, on="item_id").group_by("row", "category").len()
+        steps.select("row", "item_id")
+        .join(with_category, on="item_id")
+        .group_by("row", "category")
+        .len()
     )

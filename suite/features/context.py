@@ -1,4 +1,4 @@
-"""What an event's own moment and item tell, whoever the user is."""
+"""Context features: an event's time, device and item, independent of the user."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ CONTINUOUS = (
     "log_title_length",
     "log_subtitle_length",
 )
-"""In the order of ``Batch.continuous``."""
+"""Names in the order of ``Batch.continuous``."""
 
 
 def in_context(events: pl.DataFrame, items: pl.LazyFrame, time_zone: str) -> pl.DataFrame:
-    """Describe each event's hour, device and item.
+    """Compute the context features of each event.
 
     Returns
     -------
     DataFrame
         ``window`` and ``trained`` of the event, ``category`` and ``item_type`` by name, and
-        ``CONTINUOUS`` in raw units, null where unknown.
+        ``CONTINUOUS`` in raw units; null if unknown.
     """
     local = pl.col("time").dt.convert_time_zone(time_zone).dt
     angle = (local.hour() + local.minute() / 60) * (math.tau / 24)

@@ -1,7 +1,7 @@
-"""From canonical tables to the arrays that models read.
+"""Encode canonical tables as the feature arrays of models.
 
-All that is fitted (means, deviations, vocabularies) is fitted on the train window's trained users.
-A missing value is the train mean, which is 0 once standardized.
+Means, standard deviations and vocabularies are fitted on the train window's trained users. A
+missing value is replaced by the train mean, which is 0 once standardized.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from suite.datasets.base import WINDOWS, Tables
 from suite.datasets.holdout import held_out
 from suite.datasets.negatives import SAMPLED
 from suite.features.context import CONTINUOUS, in_context
-from suite.features.histories import PIECE, Described, describe, described
+from suite.features.histories import PIECE, Summaries, summarize, summarize_all
 from suite.features.texts import texts
 
 
 class Encoded(NamedTuple):
-    """What features hold of R histories; the attributes are those of ``Features``."""
+    """Features of R histories; attributes as in ``Features``."""
 
     aggregates: NDArray[np.float32]
     sequence: NDArray[np.float32]
@@ -41,22 +41,22 @@ def features(tables: Tables, *, time_zone: str, holdout_users: float) -> Feature
     tables
         Canonical tables.
     time_zone
-        IANA name of the zone of the users' days and hours.
+        IANA name of the users' time zone, for days and hours.
     holdout_users
-        Share of users in [0, 1) that no fit may see.
+        Share of users in [0, 1) excluded from every fit.
 
     Raises
     ------
     ValueError
-        No trained user in train; an event without a history; a label with one class among the
-        trained users' events in train; a feature that is NaN or infinite.
+        There is no trained user in train, an event has no history, a label has one class among
+        the trained users' events in train, or a feature is NaN or infinite.
     """
     events = _events(tables.events, holdout_users)
     label_names = _label_names(events)
     fitting = (pl.col("window") == "train") & pl.col("trained")
     _check_labels(events.filter(fitting), label_names)
 
-    histories = described(
+    histories = summarize_all(
         events, tables.histories, items=tables.items, starts=tables.starts, time_zone=time_zone
     )
     context = in_context(events, tables.items, time_zone)
@@ -94,7 +94,7 @@ def encode_histories(
     time_zone: str,
     statistics: Statistics,
 ) -> Encoded:
-    """Describe other histories, R canonical ones, by statistics that were fitted before.
+    """Encode R other canonical histories with statistics fitted before.
 
     Returns
     -------
@@ -107,26 +107,26 @@ def encode_histories(
         An aggregate or a step is NaN or infinite.
     """
     numbered = histories.with_columns(row=pl.int_range(pl.len()))
-    found = describe(
+    summaries = summarize(
         numbered.iter_slices(PIECE),
         histories.height,
         items=items,
         starts=starts,
         time_zone=time_zone,
     )
-    return _encoded(found, statistics)
+    return _encoded(summaries, statistics)
 
 
 def _events(events: pl.LazyFrame, holdout_users: float) -> pl.DataFrame:
-    """Sort, mark the trained users and number the histories."""
+    """Sort the events, mark those of trained users and number the histories."""
     ordered = events.sort(
         pl.col("window").cast(pl.Enum(WINDOWS)), "user_id", "time", "event_id"
     ).collect()
     chosen = held_out(ordered["user_id"].to_numpy(), holdout_users)
-    known = ["event_id", "user_id", "item_id", "window", "time", "session_id", "device"]
-    known += [name for name in ordered.columns if name == SAMPLED]
+    kept = ["event_id", "user_id", "item_id", "window", "time", "session_id", "device"]
+    kept += [name for name in ordered.columns if name == SAMPLED]
     return ordered.select(
-        *known,
+        *kept,
         pl.Series("trained", ~chosen),
         pl.struct("window", "user_id").rle_id().cast(pl.Int64).alias("row"),
         pl.selectors.boolean(),
@@ -152,7 +152,7 @@ def _check_labels(fitting: pl.DataFrame, label_names: tuple[str, ...]) -> None:
 
 
 def _wide(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """Columns of the wide features, a row per event; no column where there are none."""
+    """Columns of the wide features, one row per event; no columns if there are none."""
     if tables.wide is None:
         return pl.DataFrame(height=events.height)
     return (
@@ -164,8 +164,8 @@ def _wide(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     )
 
 
-def _encoded(histories: Described, statistics: Statistics) -> Encoded:
-    """Standardize; the sequence in place, since a copy would be the largest thing in memory."""
+def _encoded(histories: Summaries, statistics: Statistics) -> Encoded:
+    """Standardize; the sequence in place, as a copy would be the largest array in memory."""
     sequence, mask = histories.sequence, histories.mask
     for first in range(0, len(mask), PIECE):
         rows = slice(first, first + PIECE)
@@ -180,10 +180,10 @@ def _encoded(histories: Described, statistics: Statistics) -> Encoded:
 
 
 def _fit(
-    described: pl.DataFrame, steps: pl.DataFrame, context: pl.DataFrame, wide: pl.DataFrame
+    aggregates: pl.DataFrame, steps: pl.DataFrame, context: pl.DataFrame, wide: pl.DataFrame
 ) -> Statistics:
     groups = {
-        "aggregates": described,
+        "aggregates": aggregates,
         "sequence": steps,
         "continuous": context.select(CONTINUOUS),
         "wide": wide,
@@ -196,9 +196,9 @@ def _fit(
         if not group.width:
             statistics |= {f"{name}_mean": [], f"{name}_std": []}
             continue
-        # In one chunk: how many there are depends on the threads, and so would the last bit.
+        # In one chunk: the number of chunks depends on the threads and would change the last bit.
         values = group.rechunk()
-        # A column of equal values would else be divided by its rounding error.
+        # Otherwise a constant column would be divided by its rounding error.
         varies = pl.all().min() < pl.all().max()
         spread = values.select(pl.when(varies).then(pl.all().std(ddof=0)).otherwise(1.0))
         statistics[f"{name}_mean"] = list(values.mean().fill_null(0).row(0))
@@ -207,7 +207,7 @@ def _fit(
 
 
 def _most_frequent(names: pl.Series, n: int) -> list[str]:
-    """At most n names, most frequent first, equally frequent ones by name."""
+    """Return at most n names in descending order of frequency, ties by name."""
     counts = names.drop_nulls().value_counts(name="count")
     by_count = counts.sort("count", names.name, descending=[True, False])
     return by_count[names.name].head(n).to_list()
@@ -215,14 +215,14 @@ def _most_frequent(names: pl.Series, n: int) -> list[str]:
 
 def _categorical(context: pl.DataFrame, statistics: Statistics) -> NDArray[np.int64]:
     columns = {"category": statistics["categories"], "item_type": statistics["item_types"]}
-    ids = context.select(_numbered(context[name], known) for name, known in columns.items())
+    ids = context.select(_numbered(context[name], listed) for name, listed in columns.items())
     return ids.to_numpy(order="c")
 
 
-def _numbered(names: pl.Series, known: list[str]) -> pl.Series:
-    """Give each name its place in ``known``, from 1; 0 for any other."""
-    places = pl.Series(range(1, len(known) + 1), dtype=pl.Int64)
-    return names.replace_strict(pl.Series(known, dtype=pl.String), places, default=0)
+def _numbered(names: pl.Series, vocabulary: list[str]) -> pl.Series:
+    """Map each name to its position in the vocabulary, from 1; 0 for any other."""
+    positions = pl.Series(range(1, len(vocabulary) + 1), dtype=pl.Int64)
+    return names.replace_strict(pl.Series(vocabulary, dtype=pl.String), positions, default=0)
 
 
 def _standardized(name: str, values: pl.DataFrame, statistics: Statistics) -> NDArray[np.float32]:
@@ -235,9 +235,9 @@ def _standardized(name: str, values: pl.DataFrame, statistics: Statistics) -> ND
     )
     for column in scaled.iter_columns():
         if not column.is_finite().all():
-            wrong = int((~column.is_finite()).sum())
+            count = int((~column.is_finite()).sum())
             raise ValueError(
-                f"features: {column.name} is NaN or infinite in {wrong} of {scaled.height} rows; "
-                "all must be finite"
+                f"features: {column.name} is NaN or infinite in {count} of {scaled.height} rows; "
+                "all values must be finite"
             )
     return scaled.to_numpy(order="c")

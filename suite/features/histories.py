@@ -1,6 +1,6 @@
-"""Histories described piece by piece: memory holds what is known of each, and one piece of them.
+"""Summaries of histories, computed in pieces to bound memory.
 
-A history has hundreds of steps, of which 27 numbers and the last 50 steps are kept.
+A history has hundreds of steps; its summary is 27 aggregates and the last 50 steps.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from suite.features.aggregates import AGGREGATES, CHANNELS, NUM_STEPS, aggregates, favorite_category
 
 PIECE = 10_000
-"""Histories described at a time: about 2 million steps, and 0.3 GiB."""
+"""Number of histories summarized at a time: about 2 million steps, and 0.3 GiB."""
 
 
 @dataclass(frozen=True)
-class Described:
-    """What is known of R histories, before anything is standardized.
+class Summaries:
+    """Summaries of R histories, before standardization.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class Described:
     sequence : (R, 50, 2)
         Channels of the last 50 steps, left-aligned; a null step and padding are 0.
     mask : (R, 50)
-        True where a step exists.
+        True if the step exists.
     favorite
-        R names of categories; null where no step has a known one.
+        R names of categories; null if no step has a known one.
     """
 
     aggregates: pl.DataFrame
@@ -41,22 +41,22 @@ class Described:
     favorite: pl.Series
 
     def steps(self, rows: NDArray[np.bool_] | slice) -> pl.DataFrame:
-        """List the existing steps of some histories, one a row, float64."""
+        """List the existing steps of some histories, one per row, float64."""
         values = self.sequence[rows][self.mask[rows]]
         return pl.DataFrame(values, schema=list(CHANNELS)).cast(pl.Float64)
 
 
-def described(events: pl.DataFrame, histories: pl.LazyFrame, **how: object) -> Described:
-    """Describe the histories that events have, in the order of the events' ``row``.
+def summarize_all(events: pl.DataFrame, histories: pl.LazyFrame, **how: object) -> Summaries:
+    """Summarize the histories of events, in the order of the events' ``row``.
 
     Parameters
     ----------
     events
         ``row, window, user_id``; rows are numbered from 0.
     histories
-        Canonical histories, of which others may be among them.
+        Canonical histories, possibly more than those of the events.
     how
-        As for ``describe``.
+        As for ``summarize``.
 
     Raises
     ------
@@ -64,67 +64,67 @@ def described(events: pl.DataFrame, histories: pl.LazyFrame, **how: object) -> D
         A row has no history.
     """
     wanted = events.select("row", "window", "user_id").unique("row")
-    found = histories.filter(pl.col("time").list.len() > 0).join(
+    matching = histories.filter(pl.col("time").list.len() > 0).join(
         wanted.lazy(), on=["window", "user_id"]
     )
     seen = np.zeros(wanted.height, dtype=np.bool_)
 
     def pieces() -> Iterator[pl.DataFrame]:
-        for piece in found.collect_batches(chunk_size=PIECE, engine="streaming"):
+        for piece in matching.collect_batches(chunk_size=PIECE, engine="streaming"):
             seen[piece["row"].to_numpy()] = True
             yield piece
 
-    result = describe(pieces(), wanted.height, **how)  # type: ignore[arg-type]
+    result = summarize(pieces(), wanted.height, **how)  # type: ignore[arg-type]
     if not seen.all():
-        lost = wanted.filter(pl.col("row") == int(np.argmin(seen)))
-        window, user = lost.select("window", "user_id").row(0)
+        first = wanted.filter(pl.col("row") == int(np.argmin(seen)))
+        window, user = first.select("window", "user_id").row(0)
         raise ValueError(
-            f"histories: {int((~seen).sum())} users with events have no history, first user_id "
-            f"{user} in window {window}; such events are dropped before"
+            f"histories: missing {int((~seen).sum())} of {len(seen)} that events need, first that "
+            f"of user_id {user} in window {window}; the dataset must drop such events"
         )
     return result
 
 
-def describe(
+def summarize(
     pieces: Iterable[pl.DataFrame],
     num_histories: int,
     *,
     items: pl.LazyFrame,
     starts: Mapping[str, datetime],
     time_zone: str,
-) -> Described:
-    """Describe histories that come in pieces, in any order.
+) -> Summaries:
+    """Summarize histories given in pieces, in any order.
 
     Parameters
     ----------
     pieces
-        Canonical histories, each with at least one step, and ``row``, its place in the result.
+        Canonical histories, each with at least one step and ``row``, its row in the result.
     num_histories
         R.
     items
-        Canonical items; an item that is missing has an unknown category.
+        Canonical items; a missing item has an unknown category.
     starts
         Start of each window (UTC).
     time_zone
         IANA name of the users' zone.
     """
-    known = items.select("item_id", "category").collect().lazy()
+    categories = items.select("item_id", "category").collect().lazy()
     values = np.empty((len(AGGREGATES), num_histories))
     sequence = np.zeros((num_histories, NUM_STEPS, len(CHANNELS)), dtype=np.float32)
     mask = np.zeros((num_histories, NUM_STEPS), dtype=np.bool_)
     favorites = [pl.DataFrame(schema={"row": pl.Int64, "category": pl.String})]
     for piece in pieces:
         row = piece["row"].to_numpy()
-        whole = aggregates(piece.lazy().drop("row"), known, starts=starts, time_zone=time_zone)
-        values[:, row] = whole.collect().to_numpy().T
-        favorites.append(favorite_category(piece.lazy(), known).collect())
-        there = np.arange(NUM_STEPS) < piece["time"].list.len().to_numpy()[:, None]
+        table = aggregates(piece.lazy().drop("row"), categories, starts=starts, time_zone=time_zone)
+        values[:, row] = table.collect().to_numpy().T
+        favorites.append(favorite_category(piece.lazy(), categories).collect())
+        exists = np.arange(NUM_STEPS) < piece["time"].list.len().to_numpy()[:, None]
         last = piece.select(pl.col(CHANNELS).list.tail(NUM_STEPS)).explode(CHANNELS).fill_null(0)
         # Row-major order of a left-aligned mask is the order of the exploded steps.
-        steps = np.zeros((*there.shape, len(CHANNELS)), dtype=np.float32)
-        steps[there] = last.to_numpy()
-        sequence[row], mask[row] = steps, there
+        steps = np.zeros((*exists.shape, len(CHANNELS)), dtype=np.float32)
+        steps[exists] = last.to_numpy()
+        sequence[row], mask[row] = steps, exists
     columns = zip(AGGREGATES, values, strict=True)
     numbered = pl.DataFrame({"row": range(num_histories)}, schema={"row": pl.Int64})
     favorite = numbered.join(pl.concat(favorites), on="row", how="left", maintain_order="left")
-    return Described(pl.DataFrame(dict(columns)), sequence, mask, favorite["category"])
+    return Summaries(pl.DataFrame(dict(columns)), sequence, mask, favorite["category"])

@@ -1,4 +1,4 @@
-"""The texts of items as arrays: each distinct text once, as token ids."""
+"""Token ids of the items' texts, each distinct text once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 NUM_TOKENS = 64
-"""Of a text at most: the longest of short messages, such as tweets, have about as many."""
+"""Maximum number of tokens of a text: about that of the longest tweets."""
 
 
 def texts(events: pl.DataFrame, items: pl.LazyFrame) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -18,14 +18,14 @@ def texts(events: pl.DataFrame, items: pl.LazyFrame) -> tuple[NDArray[np.int32],
     events
         E rows with ``item_id``.
     items
-        With ``item_id``, and ``tokens`` where the data has texts.
+        With ``item_id``, and ``tokens`` if the data has texts.
 
     Returns
     -------
     tokens : (V, T)
         Token ids, T at most 64, 0 as padding.
     text_row : (E,)
-        Row of the event's text.
+        Row of each event's text in ``tokens``.
     """
     if "tokens" not in items.collect_schema():
         return np.zeros((1, 0), np.int32), np.zeros(events.height, np.int64)

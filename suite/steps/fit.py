@@ -234,7 +234,7 @@ def train_loop_per_worker(config: dict[str, Any]) -> str | None:
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=_device(config["accelerator"]),
-        staged=config["accelerator"] == "mps",
+        exchange_on_cpu=config["accelerator"] == "mps",
         compile=config["compile"],
     )
     features = config["features"]

@@ -1,1 +1,1 @@
-"""Arrays -> weights."""
+"""Training: from feature arrays to fitted models."""

@@ -1,4 +1,4 @@
-"""Which events go together: batches of whole users, cut from (seed, epoch) alone."""
+"""Batches of whole users, determined by (seed, epoch) alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from suite.training import seeds
 Rows = NDArray[np.int64]
 
 EVENTS_AT_ONCE = 4_096
-"""Events whose scores or vectors are computed at once: their texts and histories once each."""
+"""Number of events whose scores or vectors are computed at once."""
 
 
 def rows(features: Features, window: str, *, trained: bool | None = None) -> Rows:
@@ -32,14 +32,14 @@ def rows(features: Features, window: str, *, trained: bool | None = None) -> Row
 
 
 def gather(features: Features, event_rows: Rows) -> Batch:
-    """Collect B events, each of their U histories and V texts once, as copies in memory.
+    """Copy B events into a batch with each of their U histories and V texts once.
 
     Parameters
     ----------
     features
         Arrays of all events.
     event_rows : (B,)
-        Positions in ``features.events``, in any order; the batch keeps it.
+        Positions in ``features.events``, in any order, which the batch keeps.
     """
     histories, user_row = np.unique(_history(features)[event_rows], return_inverse=True)
     texts, text_row = np.unique(features.text_row[event_rows], return_inverse=True)
@@ -66,25 +66,25 @@ def training_batches(
     cap: int = 64,
     window: str = "train",
 ) -> list[Rows]:
-    """Cut an epoch into batches of about ``size`` events of whole users.
+    """Split an epoch into batches of about ``size`` events of whole users.
 
     Every event of a trained user in the window is in exactly one batch. A user with more than
-    ``cap`` events is split evenly over as few batches as the cap allows; no batch holds more than
-    ``cap`` events of one user. The number of batches is the same in every epoch, so that a schedule
-    can count on it: events / size, rounded up, or what the most active user needs if that is more.
+    ``cap`` events is split evenly over as few batches as the cap allows; no batch has more than
+    ``cap`` events of one user. The number of batches is the same in every epoch, as a learning
+    rate schedule requires: events / size, rounded up, or what the most active user needs if more.
 
     Parameters
     ----------
     features
         Arrays of all events.
     seed, epoch
-        Decide everything.
+        Determine the batches.
     size
-        Events in a batch, on average no more.
+        Maximum mean number of events in a batch.
     cap
-        In [1, size / 2].
+        Maximum number of a user's events in a batch, in [1, size / 2].
     window
-        Whose events are cut.
+        Window of the events.
 
     Returns
     -------
@@ -122,32 +122,32 @@ def training_batches(
 def _batch_of_pieces(
     size: Rows, split: NDArray[np.bool_], num_batches: int, rng: np.random.Generator
 ) -> Rows:
-    """Deal the pieces of split users in turn, then fill up with whole users.
+    """Assign the pieces of split users round-robin, then fill the batches with whole users.
 
-    Dealing keeps the consecutive pieces of a user apart, since no user has more pieces than there
-    are batches.
+    Round-robin keeps the consecutive pieces of a user in different batches, since no user has more
+    pieces than there are batches.
     """
     batch = np.empty(len(size), dtype=np.int64)
     batch[split] = np.resize(rng.permutation(num_batches), int(split.sum()))
     load = np.bincount(batch[split], weights=size[split], minlength=num_batches)
-    room = np.maximum(size.sum() / num_batches - load, 0)
+    free = np.maximum(size.sum() / num_batches - load, 0)
     whole = size[~split]
     if len(whole):
-        edge = np.cumsum(room) * (whole.sum() / room.sum())
+        edge = np.cumsum(free) * (whole.sum() / free.sum())
         batch[~split] = np.searchsorted(edge[:-1], _starts(whole), side="right")
     return batch
 
 
 def deal(batch_rows: Rows, features: Features, num_workers: int) -> list[Rows]:
-    """Split a global batch over workers by whole users.
+    """Distribute a global batch over workers by whole users.
 
-    Users are dealt back and forth in order of their number of events, which balances both users
-    (the cost of encoding) and events.
+    Users are assigned back and forth in descending order of their number of events, which
+    balances both users (the cost of encoding) and events.
 
     Returns
     -------
     list of (b,)
-        One per worker, ascending; empty where there are fewer users than workers.
+        One per worker, ascending; some are empty if there are fewer users than workers.
     """
     _, user, count = np.unique(
         _history(features)[batch_rows], return_inverse=True, return_counts=True
@@ -159,13 +159,13 @@ def deal(batch_rows: Rows, features: Features, num_workers: int) -> list[Rows]:
 
 
 def chunks(features: Features, event_rows: Rows, *, size: int) -> Iterator[Rows]:
-    """Cut events into pieces that share no history, so that each is encoded once.
+    """Split events into chunks that share no history, so that each history is encoded once.
 
     Yields
     ------
     (b,)
-        Positions in ``features.events``, history after history; at least one history, and events
-        of the last one may exceed ``size``.
+        Positions in ``features.events``, grouped by history; at least one history, of which the
+        last may exceed ``size``.
     """
     if len(event_rows) == 0:
         return

@@ -1,4 +1,4 @@
-"""A model, made from a seed and adapted to the data."""
+"""Models initialized from a seed and adapted to the data."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from suite.artifacts.features import Features
 from suite.parts import Part
 from suite.training import batches, seeds
 
-MOST_ADAPTED_TO = 200_000
-"""Train events, evenly spread, that a model is adapted to: enough for scales of columns."""
+MAX_ADAPTATION_EVENTS = 200_000
+"""Maximum number of train events, evenly spaced, for ``Model.adapt``: enough for column scales."""
 
 
 def build(model: Part, seed: int, features: Features | None = None) -> Model:
-    """Make a model whose first weights come from the seed, and adapt it to the data if given."""
+    """Make a model with initial weights from the seed, and adapt it to the data if given."""
     torch.manual_seed(seeds.for_torch(seed))
     built: Model = registry.create("models", model.name, model.parameters)
     if features is not None:
         rows = batches.rows(features, "train", trained=True)
-        step = -(-len(rows) // MOST_ADAPTED_TO) or 1
+        step = -(-len(rows) // MAX_ADAPTATION_EVENTS) or 1
         built.adapt(batches.gather(features, rows[::step]))
     return built

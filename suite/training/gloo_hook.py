@@ -1,9 +1,9 @@
-"""Gradients exchanged through the CPU, for devices that the process group cannot reach.
+"""Gradient exchange through the CPU, for devices that the process group does not support.
 
-Gloo carries CPU tensors only, and Apple's GPU has no process group of its own.
+Gloo supports CPU tensors only, and Apple GPUs have no process group of their own.
 """
 
-# DDP reads the hook's annotations, which must be classes: no `from __future__ import annotations`.
+# DDP inspects the hook's annotations and needs classes: no `from __future__ import annotations`.
 from torch import Tensor, distributed
 from torch.distributed import GradBucket, ProcessGroup  # type: ignore[attr-defined]
 from torch.futures import Future
@@ -12,28 +12,28 @@ from torch.futures import Future
 def average_on_cpu(group: ProcessGroup | None, bucket: GradBucket) -> Future[Tensor]:
     """Average a bucket of gradients over the workers; a DDP communication hook.
 
-    The arithmetic is that of DDP without a hook, so the result is the same bit for bit.
+    The arithmetic is that of DDP without a hook, so the result is bit-identical.
 
     Parameters
     ----------
     group
-        Workers that take part; None for all.
+        Process group; None: all workers.
     bucket
         Gradients of this worker, on any device; replaced by the average.
 
     Returns
     -------
     Future
-        The bucket's buffer, once it holds the average.
+        Resolves to the bucket's buffer when it holds the average.
     """
     gradients = bucket.buffer()
-    staged = gradients.to("cpu", copy=True)
-    staged.mul_(1 / distributed.get_world_size(group))
-    work = distributed.all_reduce(staged, group=group, async_op=True)
+    on_cpu = gradients.to("cpu", copy=True)
+    on_cpu.mul_(1 / distributed.get_world_size(group))
+    work = distributed.all_reduce(on_cpu, group=group, async_op=True)
     assert work is not None
 
     def back(_: Future[list[Tensor]]) -> Tensor:
-        return gradients.copy_(staged)
+        return gradients.copy_(on_cpu)
 
     done: Future[Tensor] = work.get_future().then(back)
     return done

@@ -1,7 +1,7 @@
-"""The training loop of every torch model, in plain torch: it runs with and without Ray.
+"""The training loop of every torch model, in plain torch: it runs with or without Ray.
 
-The global batch is cut from (seed, epoch) alone and then dealt to the workers, so the loss curve
-does not depend on how many there are.
+The global batch is determined by (seed, epoch) alone and then distributed to the workers, so the
+loss curve does not depend on their number.
 """
 
 from __future__ import annotations
@@ -33,29 +33,30 @@ Report = Callable[[dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Worker:
-    """Where one copy of the loop runs.
+    """One process that runs the loop.
 
     Attributes
     ----------
     rank, world_size
-        Place among the copies; a process group exists when there are several.
+        As in ``torch.distributed``; there is a process group if the world size exceeds 1.
     device
-        Where the network computes.
-    staged
-        Whether gradients travel through the CPU, as the process group cannot reach the device.
+        Device of the network.
+    exchange_on_cpu
+        Whether gradients are exchanged through the CPU, because the process group does not
+        support the device.
     compile
-        Whether the training step is compiled.
+        Whether to compile the training step.
     """
 
     rank: int = 0
     world_size: int = 1
     device: str = "cpu"
-    staged: bool = False
+    exchange_on_cpu: bool = False
     compile: bool = False
 
 
 class DivergedError(ValueError):
-    """A loss or a score is no longer a number; trying again would not help."""
+    """A loss or a score is not finite; a retry would not help."""
 
 
 def train(
@@ -69,28 +70,28 @@ def train(
     report: Report,
     window: str = "train",
 ) -> dict[str, Any]:
-    """Fit a network, from its last finished epoch when there is a checkpoint.
+    """Fit a network, from its last finished epoch if there is a checkpoint.
 
     Parameters
     ----------
     network
-        Taken over as it is; the best epoch's weights are in the result.
+        Trained in place; the weights of the best epoch are in the result.
     features
-        Trained users' train events are fitted, their validation events choose the epoch.
+        Trained users' train events are fitted, their validation events select the epoch.
     training
-        Schedule and sizes.
+        Schedule and batch sizes.
     seed
-        Decides the batches and the dropout of each epoch.
+        Determines the batches and the dropout of each epoch.
     worker
-        Which copy this is.
+        The process this is.
     checkpoint_url
-        File written by rank 0 after each epoch.
+        File that rank 0 writes after each epoch.
     report
         Called by every rank after each epoch: epoch (from 1), epochs, loss, validation_auc, and
         examples_per_s of all workers together.
     window
-        Whose events of trained users are fitted. On any but train no epoch is judged: the last
-        one is taken for the best, and its rows have no validation_auc.
+        Window whose events of trained users are fitted. If it is not train, no epoch is selected:
+        the last one counts as the best, and the rows have no validation_auc.
 
     Returns
     -------
@@ -100,7 +101,7 @@ def train(
     Raises
     ------
     DivergedError
-        On every rank, when the loss or the scores are not finite after an epoch.
+        On every rank, if the loss or the scores are not finite after an epoch.
     """
     dtype = torch.float64 if training.precision == "float64" else torch.float32
     network.to(worker.device, dtype)
@@ -115,7 +116,7 @@ def train(
         total_steps=training.epochs * len(_batches(features, training, seed, 0, window)),
         pct_start=training.pct_start,
     )
-    state = _last(checkpoint_url, worker)
+    state = _checkpoint(checkpoint_url, worker)
     if state is None:
         state = {"epoch": 0, "best_auc": -1.0, "stale": 0, "best": {}, "history": []}
     else:
@@ -128,7 +129,7 @@ def train(
 
     while state["epoch"] < training.epochs and state["stale"] < training.patience:
         epoch = state["epoch"]
-        # Dropout must be the same after a resume, and differ between epochs and workers.
+        # Dropout must not change with a resume, but differ between epochs and workers.
         entropy = seeds.sequence(seed, epoch, worker.rank)
         torch.manual_seed(int(entropy.generate_state(1)[0]))
         start = time.perf_counter()
@@ -146,9 +147,9 @@ def train(
             "epoch": epoch + 1,
             "best_auc": max(row.get("validation_auc", -1.0), state["best_auc"]),
             "stale": 0 if better else state["stale"] + 1,
-            "best": _copied(network) if better else state["best"],
+            "best": _state_copy(network) if better else state["best"],
             "history": [*state["history"], row],
-            "network": _copied(network),
+            "network": _state_copy(network),
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
         }
@@ -159,7 +160,7 @@ def train(
 
 
 def positive_weight(features: Features, num_labels: int) -> NDArray[np.float32]:
-    """Negatives / positives of each label among trained users' train events, ``(num_labels,)``."""
+    """Ratio of negatives to positives of each label in trained users' train events, ``(L,)``."""
     rows = batches.rows(features, "train", trained=True)
     positives = features.labels[rows, :num_labels].mean(axis=0, dtype=np.float64)
     weight: NDArray[np.float32] = ((1 - positives) / positives).astype(np.float32)
@@ -167,7 +168,7 @@ def positive_weight(features: Features, num_labels: int) -> NDArray[np.float32]:
 
 
 def validation_auc(network: Network, features: Features, worker: Worker) -> float:
-    """``mean_auc`` over trained users' validation events; the workers share the work."""
+    """``mean_auc`` over trained users' validation events, computed by all workers."""
     rows = batches.rows(features, "validation", trained=True)
     chunks = list(batches.chunks(features, rows, size=batches.EVENTS_AT_ONCE))
     mine = [
@@ -178,31 +179,31 @@ def validation_auc(network: Network, features: Features, worker: Worker) -> floa
     if worker.world_size > 1:
         scores = [[] for _ in range(worker.world_size)]
         distributed.all_gather_object(scores, mine)
-    dealt = [scores[i % worker.world_size][i // worker.world_size] for i in range(len(chunks))]
-    labels, logits = features.labels[np.concatenate(chunks)], np.concatenate(dealt)
+    in_order = [scores[i % worker.world_size][i // worker.world_size] for i in range(len(chunks))]
+    labels, logits = features.labels[np.concatenate(chunks)], np.concatenate(in_order)
     if not np.isfinite(logits).all():
         raise DivergedError("training diverged: validation scores are NaN; lower learning_rate")
     return mean_auc(labels, logits)
 
 
 def _parallel(network: Network, worker: Worker) -> nn.Module:
-    """Wrap a network, so that its gradients are averaged over the workers."""
+    """Wrap a network so that its gradients are averaged over the workers."""
     module: nn.Module = network
     if worker.world_size > 1:
-        # What DDP would send when it starts must not leave a device that is not reached. Nothing
-        # is lost: the weights are equal already, by the seed or the checkpoint.
-        ddp = nn.parallel.DistributedDataParallel(network, init_sync=not worker.staged)
-        if worker.staged:
+        # DDP's initial broadcast fails on an unsupported device. It is not needed: the weights are
+        # equal already, by the seed or the checkpoint.
+        ddp = nn.parallel.DistributedDataParallel(network, init_sync=not worker.exchange_on_cpu)
+        if worker.exchange_on_cpu:
             ddp.register_comm_hook(None, average_on_cpu)
         module = ddp
-    # Batches differ in their numbers of users and events: each size must not be compiled anew.
+    # Batches differ in their numbers of users and events, which must not cause recompilation.
     if worker.compile:
         return torch.compile(module, dynamic=True)  # type: ignore[return-value]
     return module
 
 
-def _last(checkpoint_url: str, worker: Worker) -> dict[str, Any] | None:
-    """Read the checkpoint on rank 0 for all, since on a shared disk others may see an older one."""
+def _checkpoint(checkpoint_url: str, worker: Worker) -> dict[str, Any] | None:
+    """Load the checkpoint on rank 0 for all: on a shared disk others may see an older one."""
     state = [checkpoints.load(checkpoint_url) if worker.rank == 0 else None]
     if worker.world_size > 1:
         distributed.broadcast_object_list(state)
@@ -237,20 +238,20 @@ def _epoch(
     losses = []
     for rows in plan:
         mine = batches.deal(rows, features, worker.world_size)[worker.rank]
-        # A worker without events must still take part in the exchange of gradients.
+        # A worker without events must still take part in the gradient exchange.
         share = 1.0 if len(mine) else 0.0
         pieces = _pieces(features, mine if len(mine) else rows[:1], training.micro_batch_size)
         optimizer.zero_grad(set_to_none=True)
         for number, piece in enumerate(pieces, start=1):
-            batch = _sent(batches.gather(features, piece), worker.device, weight.dtype)
-            with _exchanged(parallel, number == len(pieces)):
+            batch = _to_device(batches.gather(features, piece), worker.device, weight.dtype)
+            with _gradient_sync(parallel, number == len(pieces)):
                 local = share * _loss(parallel, batch, weight, training.precision == "bf16")
-                # DDP averages the gradients over the workers; the mean wanted is over the events.
+                # DDP averages over the workers; the loss is the mean over the events.
                 torch.autograd.backward(worker.world_size * local / len(rows))
             losses.append(local.detach())
         optimizer.step()
         schedule.step()
-    # Read only now: a GPU would have to wait at each step.
+    # Read only here: reading at each step would synchronize a GPU.
     total = torch.tensor(sum(torch.stack(losses).tolist()), dtype=torch.float64)
     if worker.world_size > 1:
         distributed.all_reduce(total)
@@ -265,13 +266,13 @@ def _epoch(
 def _pieces(
     features: Features, rows: NDArray[np.int64], size: int | None
 ) -> list[NDArray[np.int64]]:
-    """Cut a worker's events into what it computes at once, whole histories each."""
+    """Split a worker's events into micro-batches of whole histories."""
     return [rows] if size is None else list(batches.chunks(features, rows, size=size))
 
 
-def _exchanged(parallel: nn.Module, now: bool) -> AbstractContextManager[None]:
-    """Let the workers average their gradients now, or keep adding them up here."""
-    # A compiled module wraps the one that averages.
+def _gradient_sync(parallel: nn.Module, now: bool) -> AbstractContextManager[None]:
+    """Synchronize gradients over the workers now, or accumulate them locally."""
+    # A compiled module wraps the DDP module.
     module = getattr(parallel, "_orig_mod", parallel)
     if now or not isinstance(module, nn.parallel.DistributedDataParallel):
         return nullcontext()
@@ -281,7 +282,7 @@ def _exchanged(parallel: nn.Module, now: bool) -> AbstractContextManager[None]:
 def _loss(
     parallel: nn.Module, batch: TensorBatch, weight: torch.Tensor, bf16: bool
 ) -> torch.Tensor:
-    """Add up the weighted binary cross entropy of all events and labels, and of all members."""
+    """Sum of the weighted binary cross entropy over all events, labels and ensemble members."""
     with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=bf16):
         logits = parallel(batch)[1]
         return F.binary_cross_entropy_with_logits(
@@ -292,14 +293,14 @@ def _loss(
         )
 
 
-def _sent(batch: Batch, device: str, dtype: torch.dtype) -> TensorBatch:
-    """Copy a batch to the device, to a GPU while it computes on an earlier one."""
+def _to_device(batch: Batch, device: str, dtype: torch.dtype) -> TensorBatch:
+    """Copy a batch to the device; to a GPU, while it computes on an earlier one."""
     if not device.startswith("cuda"):
         return tensors(batch, device, dtype)
-    here = tensors(batch, "cpu", dtype)
-    pinned = {f.name: getattr(here, f.name).pin_memory() for f in fields(here)}
+    on_cpu = tensors(batch, "cpu", dtype)
+    pinned = {f.name: getattr(on_cpu, f.name).pin_memory() for f in fields(on_cpu)}
     return TensorBatch(**{k: v.to(device, non_blocking=True) for k, v in pinned.items()})
 
 
-def _copied(network: Network) -> dict[str, torch.Tensor]:
+def _state_copy(network: Network) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}

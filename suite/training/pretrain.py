@@ -1,4 +1,4 @@
-"""What a network learns before training: nothing of labels, and on one machine."""
+"""Pretraining of a network without labels, on one machine."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from suite.training import batches, seeds
 
 
 def pretrain(network: Network, features: Features, *, seed: int, url: str) -> dict[str, float]:
-    """Pretrain a network, where a GPU is if there is one.
+    """Pretrain a network, on a GPU if the cluster has one.
 
     Parameters
     ----------
     network
-        Adapted to the data; one that does not pretrain is left as it is.
+        Adapted to the data; one without pretraining is left as it is.
     features
-        Whose texts of trained users, in train and validation, are learned from and judged by.
+        The texts of trained users in train are learned from, those in validation evaluated.
     seed
-        Decides all randomness.
+        Determines all randomness.
     url
-        Where the weights are left for the workers; what is there already is not done again.
+        Path or URI of the pretrained weights; if they exist, pretraining is not repeated.
 
     Returns
     -------
@@ -36,22 +36,22 @@ def pretrain(network: Network, features: Features, *, seed: int, url: str) -> di
     """
     if not network.pretrains:
         return {}
-    done = checkpoints.load(url)
-    if done is None:
+    pretrained = checkpoints.load(url)
+    if pretrained is None:
         texts = (
             features.tokens[np.unique(features.text_row[batches.rows(features, w, trained=True)])]
             for w in ("train", "validation")
         )
-        (done,) = sharded.each(_pretrained, [seed], network, *texts, gpu=True)
-        checkpoints.save(url, done)
-    reported: dict[str, float] = done["facts"]
+        (pretrained,) = sharded.each(_pretrained, [seed], network, *texts, gpu=True)
+        checkpoints.save(url, pretrained)
+    reported: dict[str, float] = pretrained["facts"]
     return reported
 
 
 def _pretrained(
     seed: int, network: Network, texts: NDArray[np.int32], later: NDArray[np.int32]
 ) -> dict[str, Any]:
-    # A new layer's weights and dropout are torch's: in a task of its own nobody has seeded it.
+    # New layers and dropout draw from torch's generator, which a new task must seed.
     torch.manual_seed(seeds.for_torch(seed))
     sharded.on_gpu(network)
     facts = network.pretrain(texts, later, np.random.default_rng(seed))

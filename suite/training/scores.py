@@ -1,4 +1,4 @@
-"""What a model says of events: a table with a logit for each label, and its columns by name."""
+"""Scores of events: a table with a logit for each label."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from suite.cluster import sharded
 from suite.training import batches
 
 FINETUNED = "finetuned_"
-"""Begins the names of the logits after fine-tuning."""
+"""Prefix of the columns with logits after fine-tuning."""
 
 
 def logit(label: str) -> str:
-    """Name of the column with the logit of a label; that of ``engaged`` is just ``logit``."""
+    """Return the name of the column with a label's logit; for ``engaged`` it is ``logit``."""
     return "logit" if label == "engaged" else f"logit_{label}"
 
 
 def labels(scores: pl.DataFrame) -> list[str]:
-    """Labels that a table of scores is about, ``engaged`` first."""
+    """List the labels of a table of scores, ``engaged`` first."""
     return [name for name in scores.columns if logit(name) in scores.columns]
 
 
 def log_odds(
     scores: pl.DataFrame, label: str, positive_weight: float, prefix: str = ""
 ) -> NDArray[np.float64]:
-    """Log odds of a label, ``(n,)``: its logits less the log of the weight of positives.
+    """Log odds of a label, ``(n,)``: its logits minus the log of the weight of positives.
 
-    The weighted loss is minimized by logits that are that much too large.
+    The weighted loss is minimized by logits that are larger by that amount.
     """
-    found = scores[prefix + logit(label)].to_numpy().astype(np.float64)
-    corrected: NDArray[np.float64] = found - np.log(positive_weight)
+    logits = scores[prefix + logit(label)].to_numpy().astype(np.float64)
+    corrected: NDArray[np.float64] = logits - np.log(positive_weight)
     return corrected
 
 
 def mean_auc(label: NDArray[Any], logit: NDArray[np.floating]) -> float:
-    """AUC of each label with both classes, averaged: by it epochs and trials are chosen.
+    """Mean AUC of the labels with both classes, the criterion for epochs and trials.
 
     Parameters
     ----------
     label : (n, L)
-        What happened, 0 or 1, ``engaged`` first.
+        Labels, 0 or 1, ``engaged`` first.
     logit : (n, L')
-        Of the first L' labels.
+        Logits of the first L' labels.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def mean_auc(label: NDArray[Any], logit: NDArray[np.floating]) -> float:
     if not both[0]:
         raise ValueError(
             f"validation: label engaged is always {int(label[0, 0])} among the {len(label)} events "
-            "of trained users, both classes are needed to choose by AUC"
+            "of trained users; selection by AUC needs both classes"
         )
     scored = np.flatnonzero(both[: logit.shape[1]])
     return fmean(float(roc_auc_score(label[:, k], logit[:, k])) for k in scored)
@@ -79,9 +79,9 @@ def score(model: Model, features: Features) -> pl.DataFrame:
     Parameters
     ----------
     model
-        Fitted.
+        A fitted model.
     features
-        Of all events.
+        Features of all events.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def score(model: Model, features: Features) -> pl.DataFrame:
 
 
 def table(events: pl.DataFrame, features: Features, logits: NDArray[np.floating]) -> pl.DataFrame:
-    """Set the logits ``(n, L)`` of the first L labels beside the n events that they are of."""
+    """Join the logits ``(n, L)`` of the first L labels to their n events."""
     names = features.label_names[: logits.shape[1]]
     return events.select(
         "event_id",
@@ -105,8 +105,8 @@ def table(events: pl.DataFrame, features: Features, logits: NDArray[np.floating]
         "window",
         *(
             column
-            for name, found in zip(names, logits.T, strict=True)
-            for column in (name, pl.Series(logit(name), found, dtype=pl.Float32))
+            for name, values in zip(names, logits.T, strict=True)
+            for column in (name, pl.Series(logit(name), values, dtype=pl.Float32))
         ),
     )
 
@@ -114,14 +114,14 @@ def table(events: pl.DataFrame, features: Features, logits: NDArray[np.floating]
 def _logits(
     chunks: list[NDArray[np.int64]], model: Model, features: Features
 ) -> NDArray[np.float32]:
-    """Score chunks of events one after the other."""
+    """Score chunks of events in sequence."""
     sharded.on_gpu(model)
     return np.concatenate([model.score(batches.gather(features, chunk)) for chunk in chunks])
 
 
 def with_finetuned(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Set the logits after fine-tuning beside those before."""
-    found = after.select(
+    """Add the logits after fine-tuning to the table of those before."""
+    finetuned = after.select(
         "event_id", *(pl.col(logit(name)).alias(FINETUNED + logit(name)) for name in labels(after))
     )
-    return before.join(found, on="event_id", how="left", maintain_order="left")
+    return before.join(finetuned, on="event_id", how="left", maintain_order="left")

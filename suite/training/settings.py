@@ -1,4 +1,4 @@
-"""How torch models are fitted."""
+"""Training settings of torch models."""
 
 from __future__ import annotations
 
@@ -13,25 +13,32 @@ from pydantic import (
 
 
 class Training(BaseModel):
-    """How torch models are fitted. Source of the defaults: the project's seed document D0."""
+    """Training settings of torch models.
+
+    Defaults as in "Phase 3B: LSTM Model - Beyond the MLP Baseline" (94-806 Privacy in the Digital
+    Age, Carnegie Mellon University).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(30, ge=1)
-    patience: int = Field(7, ge=1, description="epochs without a better validation AUC")
+    patience: int = Field(
+        7, ge=1, description="epochs without a better validation AUC before training stops"
+    )
     batch_size: int = Field(512, ge=1, description="events of a global batch")
     micro_batch_size: int | None = Field(
-        None, ge=1, description="events a worker computes at once; gradients add up to the batch's"
+        None, ge=1, description="events a worker computes at once; gradients are accumulated"
     )
-    user_cap: int = Field(64, ge=1, description="events of one user in a batch")
+    user_cap: int = Field(64, ge=1, description="maximum events of one user in a batch")
     learning_rate: float = Field(8e-4, gt=0, description="peak of the one-cycle schedule")
     pct_start: float = Field(0.3, gt=0, lt=1)
     weight_decay: float = Field(3e-4, ge=0)
     finetune_epochs: int = Field(
-        0, ge=0, description="over the validation window, after the choice; scored beside it"
+        0, ge=0, description="epochs on the validation window after selection; scored separately"
     )
     precision: Literal["float32", "float64", "bf16"] = Field(
-        "float32", description="of the arithmetic; bf16 keeps float32 weights, not on mps"
+        "float32",
+        description="arithmetic of training; bf16 keeps float32 weights; not on mps",
     )
 
     @model_validator(mode="after")

@@ -305,7 +305,7 @@ STEP = (1.0, 1, 1.0, 1.0)
                 [history(1, "train", STEP), history(2, "test", STEP)],
             ),
             0,
-            "1 users with events have no history, first user_id 2 in window train",
+            "^histories: missing 1 of 2 that events need, first that of user_id 2 in window train",
         ),
         (
             tables(

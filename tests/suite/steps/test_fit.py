@@ -16,7 +16,7 @@ from suite.steps.features import prepare
 from suite.store import checkpoints
 from suite.training import loop
 from suite.training.settings import Training
-from tests.workers import first_epochs, killed, staged, together, trained
+from tests.workers import exchanged_on_cpu, first_epochs, killed, together, trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,7 +57,7 @@ def ran(features, tmp_path_factory):
         "killed": (2, killed, features, MLP, EXACT),
         "begun": (2, first_epochs, features, MLP, EXACT),
         "plain": (2, trained, features, DROPOUT, SHORT),
-        "staged": (2, staged, features, DROPOUT, SHORT),
+        "on_cpu": (2, exchanged_on_cpu, features, DROPOUT, SHORT),
     }
     done = together([(*job, str(folder / str(number))) for number, job in enumerate(jobs.values())])
     states = {name: ranks[0] for name, ranks in zip(jobs, done, strict=True)}
@@ -131,9 +131,9 @@ def test_another_number_of_workers_continues_what_was_begun(ran):
         )
 
 
-def test_gradients_staged_through_the_cpu_give_the_weights_of_plain_ddp_bit_for_bit(ran):
-    assert same_weights(ran["staged"], ran["plain"])
-    assert losses(ran["staged"]).tolist() == losses(ran["plain"]).tolist()
+def test_gradients_exchanged_on_the_cpu_give_the_weights_of_plain_ddp_bit_for_bit(ran):
+    assert same_weights(ran["on_cpu"], ran["plain"])
+    assert losses(ran["on_cpu"]).tolist() == losses(ran["plain"]).tolist()
 
 
 def test_single_precision_follows_double_precision_for_a_while(features, tmp_path, ran):
