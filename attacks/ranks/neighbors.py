@@ -8,8 +8,9 @@ Shape letters: n probes, g gallery users, d dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -72,26 +73,39 @@ def neighbors(
     ModuleNotFoundError
         If neither build of FAISS is installed.
     """
-    import torch
-
     check_vectors(probe, gallery)
     if metric not in ("cosine", "euclidean", "dot"):
         raise ValueError(f"metric must be cosine, euclidean or dot, got {metric!r}")
     if not 1 <= k <= len(gallery):
         raise ValueError(f"k must be in 1..{len(gallery)}, the gallery's size, got {k}")
-    faiss = _faiss()
     probe, gallery = _prepare(*comparable(probe, gallery, metric), metric)
-    measure = faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
-    search = _search_graph if approximate else _search(faiss)
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(torch.get_num_threads())
-    try:
+    with library() as faiss:
+        measure = faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
+        search = _search_graph if approximate else _search(faiss)
         scores, rows = search(faiss, probe, gallery, k, measure)
-    finally:
-        faiss.omp_set_num_threads(threads)
     scores = -scores if metric == "euclidean" else scores
     scores[rows < 0] = -np.inf
     return scores, rows
+
+
+@contextmanager
+def library() -> Iterator[Any]:
+    """FAISS itself, which runs on as many threads as torch does until the block ends.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If neither build of FAISS is installed.
+    """
+    import torch
+
+    faiss = _faiss()
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    try:
+        yield faiss
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def build() -> str:

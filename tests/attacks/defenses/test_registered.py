@@ -24,7 +24,7 @@ def fitted(name: str, dimensions=8, **strength):
 @pytest.mark.parametrize("name", DEFENSES)
 @given(
     dimensions=st.integers(4, 9),
-    counts=st.lists(st.integers(1, 4), min_size=2, max_size=8),
+    counts=st.lists(st.integers(1, 4), min_size=5, max_size=9),
     offset=st.sampled_from([0.0, 100.0]),
     scale=st.sampled_from([1e-3, 1.0, 1e6]),
     seed=st.integers(0, 99),
@@ -55,7 +55,7 @@ def test_a_single_vector_of_a_single_user_is_released_too(name):
     alone = Released(np.ones((1, 8), np.float32), np.zeros(1, np.int64))
     defense = fitted(name)
     if name == "averaged":  # nobody hides among others who is alone
-        with pytest.raises(ValueError, match=r"^averaged: k: found 2 "):
+        with pytest.raises(ValueError, match=r"^averaged: k: found 5 "):
             defense.apply(alone, np.random.default_rng(1))
         return
 
