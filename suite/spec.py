@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -89,7 +90,7 @@ def recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
 
 
-def load(name: str, overrides: list[str] | None = None) -> Suite:
+def load(name: str, overrides: Sequence[str] | Mapping[str, Any] | None = None) -> Suite:
     """Read a suite by the name of a recipe or the path of a file.
 
     Parameters
@@ -98,7 +99,7 @@ def load(name: str, overrides: list[str] | None = None) -> Suite:
         ``quick``, ``path/to/suite.yaml``, or a URI such as ``s3://bucket/suite.yaml``.
     overrides
         ``key=value`` with a dotted key, such as ``training.epochs=2`` or
-        ``datasets.0.synthetic.users=500``; the value is YAML.
+        ``datasets.0.synthetic.users=500``; the value is YAML. Or values by dotted key.
 
     Returns
     -------
@@ -120,8 +121,12 @@ def load(name: str, overrides: list[str] | None = None) -> Suite:
         raise ValueError(f"{name}: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{name}: found {type(content).__name__}, allowed: a mapping of keys")
-    for given in overrides or []:
-        override(content, given)
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            assign(content, key, value)
+    else:
+        for given in overrides or []:
+            override(content, given)
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
@@ -166,14 +171,19 @@ def override(content: dict[str, Any], text: str) -> None:
         raise ValueError(f"--set {text}: {value!r} is not YAML") from None
     except ValueError as error:
         raise ValueError(f"--set {text}: {str(error).removeprefix('line 1: ')}") from None
+    assign(content, key, parsed, f"--set {text}: ")
+
+
+def assign(content: dict[str, Any], key: str, value: Any, where: str = "") -> None:
+    """Set a dotted key to a value; an error begins with ``where``."""
     *path, last = key.split(".")
     node: Any = content
     try:
         for step in path:
             node = node[int(step)] if isinstance(node, list) else node.setdefault(step, {})
         if isinstance(node, list):
-            node[int(last)] = parsed
+            node[int(last)] = value
         else:
-            node[last] = parsed
+            node[last] = value
     except (IndexError, ValueError, TypeError, AttributeError):
-        raise ValueError(f"--set {text}: there is no {key!r} to be set") from None
+        raise ValueError(f"{where}there is no {key!r} to be set") from None

@@ -137,7 +137,9 @@ class Audit:
                 **result.row,
                 "num_tied_apart": result.num_tied_apart,
                 "curve": [{"num_gallery": n, "top1": rate} for n, rate in result.curve],
-                "forecasts": result.forecasts and [asdict(one) for one in result.forecasts],
+                "forecasts": None
+                if result.forecasts is None
+                else [asdict(one) for one in result.forecasts],
                 "by_activity": [asdict(one) for one in result.by_activity],
             }
             for result in self.attacks

@@ -65,22 +65,25 @@ def audit(  # noqa: PLR0913 - a flag each
     ] = None,
 ) -> None:
     """Attack vectors that any system produced, and say how often that names somebody."""
-    from suite.publish.audit import run
+    from suite.publish.audit import show, write
+    from suite.vectors import audit as vectors
     from suite.vectors.read import read
 
     left_out = {"time": no_time, "role": no_role, "session": no_session}
-    run(
-        read(
-            file,
-            user=user,
-            vector=vector or [],
-            columns={"time": time, "role": role, "session": session},
-            without=[name for name, is_left_out in left_out.items() if is_left_out],
-        ),
+    source = read(
+        file,
+        user=user,
+        vector=vector or [],
+        columns={"time": time, "role": role, "session": session},
+        without=[name for name, is_left_out in left_out.items() if is_left_out],
+    )
+    found = vectors.audit(
+        source,
         name=str(file),
         attacks=attack or ["cosine", "euclidean"],
-        out=out or Path(f"{file.stem}-audit"),
         forecast_to=forecast_to or [],
         replicates=replicates,
         seed=seed,
     )
+    write(found, source.user, out or Path(f"{file.stem}-audit"))
+    show(found, str(file))

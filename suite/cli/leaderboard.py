@@ -23,11 +23,12 @@ def leaderboard(
     storage: Storage = None,
 ) -> None:
     """Print the leaderboard of a suite that has run."""
-    from suite.cli.storage import open_store
     from suite.leaderboard import render
     from suite.leaderboard.rows import Leaderboard
+    from suite.publish import places
 
-    board = Leaderboard.from_json(open_store(storage).read_published(suite, "leaderboard.json"))
+    store = places.open_store(storage)
+    board = Leaderboard.from_json(store.read_published(suite, "leaderboard.json"))
     if format_ == "table":
         render.show(board)
         return

@@ -33,9 +33,9 @@ def run(
 ) -> None:
     """Run a suite and print its leaderboard; what is finished is not done again."""
     from suite import spec
-    from suite.cli.storage import open_store
+    from suite.publish import places
 
-    store = open_store(storage)
+    store = places.open_store(storage)
     chosen = spec.load(suite, set_)
     if dry_run:
         show_plan(chosen, store)
@@ -52,10 +52,10 @@ def run_and_show(suite: Suite, store: Store, tracking_uri: str | None, address: 
     num_cells = len(suite.cells())
     progress.print(f"{suite.suite}: {num_cells} cells, results in {store.url}", soft_wrap=True)
     from suite import pipeline
-    from suite.cli import storage
     from suite.leaderboard import render
+    from suite.publish import places
 
-    uri = storage.tracking_uri(tracking_uri, store)
+    uri = places.tracking_uri(tracking_uri, store)
     board = pipeline.run(suite, store, tracking_uri=uri, address=address, console=progress)
     render.show(board)
     Console().print(f"report: {store.published(suite.suite)}/leaderboard.html", soft_wrap=True)

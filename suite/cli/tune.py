@@ -47,9 +47,9 @@ def tune(  # noqa: PLR0913 - a flag each
 ) -> None:
     """Search a model's space on validation, and write the best as a suite."""
     from suite import spec
-    from suite.cli.storage import open_store
+    from suite.publish import places
 
-    store = open_store(storage)
+    store = places.open_store(storage)
     chosen = spec.load(suite, set_)
     wanted = {
         "num_trials": trials,
@@ -76,12 +76,12 @@ def tune_and_show(
 
     progress = Console(stderr=True)
     progress.print(f"{suite.suite}: tuning {model}, results in {store.url}", soft_wrap=True)
-    from suite.cli import storage
+    from suite.publish import places
     from suite.search import search as tuning
     from suite.search.results import dataset_notes, show
 
     study = tuning.study(suite, model, **wanted)
-    uri = storage.tracking_uri(tracking_uri, store)
+    uri = places.tracking_uri(tracking_uri, store)
     result = tuning.tune(
         suite,
         store,

@@ -11,7 +11,7 @@ import json
 import math
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,9 @@ from pydantic import (
 )
 
 from suite.leaderboard.sections import Section
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Rank = Annotated[float, Field(ge=1)]
@@ -233,6 +236,18 @@ class Leaderboard(BaseModel):
     def equal(self, other: Leaderboard) -> bool:
         """Whether the other holds the same results, however long they took."""
         return self.digest == other.digest
+
+    def frame(self) -> pl.DataFrame:
+        """Return the rows for Polars: one per cell, a column per key."""
+        import polars as pl
+
+        dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64}
+        hints = get_type_hints(Row)
+        schema = {}
+        for key in Row.model_fields:
+            types = {*get_args(hints[key]), hints[key]}
+            schema[key] = next((d for t, d in dtypes.items() if t in types), pl.String)
+        return pl.DataFrame([row.model_dump() for row in self.rows], schema=schema)
 
     def to_json(self) -> str:
         """Return the leaderboard as JSON, one row a line: a change reads as a diff of lines."""

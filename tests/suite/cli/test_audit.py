@@ -14,7 +14,7 @@ import pytest
 from attacks.audit import audit
 from suite import cli, registry
 from suite.leaderboard.rows import Row
-from suite.publish.audit import run
+from suite.vectors.audit import audit as audit_by_name
 from suite.vectors.read import read
 from suite.vectors.vectors import first_rows
 
@@ -185,11 +185,10 @@ def test_another_attack_is_found_by_name_or_file(
 )
 def test_every_attack_that_applies_audits_bare_vectors(tmp_path: Path, name: str) -> None:
     frame(30, 12).write_parquet(tmp_path / "vectors.parquet")
-    found = run(
+    found = audit_by_name(
         read(tmp_path / "vectors.parquet", user="user_id", vector=["vector"], columns=NONE),
         name="vectors",
         attacks=[name],
-        out=tmp_path / "out",
         replicates=5,
     )
     assert found.attacks[0].figures["num_gallery"] == 30

@@ -150,7 +150,7 @@ import json, sys
 import ray
 from rich.console import Console
 from suite import pipeline, spec
-from suite.cli.storage import open_store
+from suite.publish.places import open_store
 
 ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
 storage = sys.argv[2]
