@@ -67,8 +67,9 @@ class Gallery(Released):
     histories
         Those behind the vectors; None unless the attack needs ``histories``.
     background
-        Vectors of two windows of users who are neither probes nor in the gallery; None unless the
-        attack needs ``background``.
+        Vectors of users who are neither probes nor in the gallery, their window ``gallery`` or
+        ``probe`` as the vectors' whose users the attack names; None unless the attack needs
+        ``background``.
     noise : (d, d)
         Covariance of the noise that the defense adds to a vector; None unless the attack needs
         ``noise``, 0 where the defense adds none.

@@ -174,12 +174,28 @@ def people(spread: float, seed: int = 0):
     return events, user_row, probe, true_row
 
 
-def attacker(name: str, events, user_row):
+def other_people(spread: float) -> Released:
+    """Vectors of the two windows of people who are neither in the gallery nor probed."""
+    events, user_row, probe, true_row = people(spread, seed=1)
+    window = np.repeat(["gallery", "probe"], [len(events), len(probe)])
+    return Released(
+        np.concatenate([events, probe]), np.concatenate([user_row, true_row]), window=window
+    )
+
+
+def attacker(name: str, events, user_row, spread: float):
     """Fit an attack on gallery events, whose means are the gallery."""
     attack = made("attacks", name)
     # What a history says is the vector itself: to read the one is to know the other.
     favorite = np.abs(events).argmax(axis=1)
-    gallery = Gallery(events, user_row, there=events, histories=Histories(events, favorite))
+    gallery = Gallery(
+        events,
+        user_row,
+        there=events,
+        histories=Histories(events, favorite),
+        background=other_people(spread),
+        noise=spread**2 * np.eye(DIMENSIONS),
+    )
     attack.fit(gallery, np.random.default_rng(0))
     return attack, attack.templates(gallery)
 
@@ -187,7 +203,7 @@ def attacker(name: str, events, user_row):
 @functools.cache
 def fitted_on_people(name: str, spread: float):
     events, user_row, *_ = people(spread)
-    return attacker(name, events, user_row)
+    return attacker(name, events, user_row, spread)
 
 
 def top1(found: Ranks) -> float:
@@ -212,7 +228,7 @@ def test_an_attack_on_noise_is_as_good_as_chance(name):
     events, probe = (
         rng.normal(size=(len(row), DIMENSIONS)).astype(np.float32) for row in (user_row, true_row)
     )
-    attack, gallery = attacker(name, events, user_row)
+    attack, gallery = attacker(name, events, user_row, 1.0)
     # 3,200 probes: the lift of a guess is 1 with a standard deviation of 0.16.
     assert 0.35 < USERS * top1(attack.ranks(probe, gallery, true_row)) < 1.65
 
@@ -235,7 +251,7 @@ def test_the_order_of_the_gallery_users_does_not_matter(name):
     attack, gallery = fitted_on_people(name, BLURRED)
     before = attack.ranks(probe, gallery, true_row)
     order = np.random.default_rng(1).permutation(USERS)
-    attack, gallery = attacker(name, events, order[user_row])
+    attack, gallery = attacker(name, events, order[user_row], BLURRED)
     after = attack.ranks(probe, gallery, order[true_row])
     assert 0.1 < top1(before) < 1 or attack.together
     np.testing.assert_array_equal(after.greater, before.greater)
