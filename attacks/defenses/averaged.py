@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.defenses.base import GroupCertificate
 from attacks.defenses.fixed import Fixed
 from attacks.defenses.grouping import near_groups
 from attacks.gallery import Released
@@ -80,6 +81,15 @@ class Averaged(Fixed):
             alone = np.zeros(int(there.sum()), np.int64)
             vectors[there] = self._within(released.vectors[there], _numbered(user[there]), alone)
         return vectors
+
+    def certificate(self) -> GroupCertificate:
+        """Return k, and whether groups are kept."""
+        return GroupCertificate(
+            self.k,
+            not self.regroup,
+            "the gallery holds all users of every group, and all that is released of them was "
+            "grouped together",
+        )
 
     def _within(
         self, vectors: NDArray[np.float32], user: NDArray[np.int64], window: NDArray[np.int64]

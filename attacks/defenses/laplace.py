@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.defenses.base import Defense
+from attacks.defenses.base import Defense, MetricCertificate
 from attacks.defenses.clipping import check_quantile, enclosing
 from attacks.gallery import Released
 
@@ -100,3 +100,12 @@ class Laplace(Defense):
         dimensions = len(self.ball.center)
         # The mean squared length of Gamma(d) is d (d + 1), shared by d axes.
         return (dimensions + 1) * self.scale**2 / num_releases * np.eye(dimensions)
+
+    def certificate(self) -> MetricCertificate:
+        """Return R and epsilon per unit of the vectors."""
+        return MetricCertificate(
+            self.ball.radius,
+            1 / self.scale,
+            "center and R are public and come from the train window alone, every released vector "
+            "has noise of its own, and real numbers stand for floats",
+        )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attacks.certify import bound
 from attacks.classifier import Classifier
 from attacks.cosine import Cosine
 from attacks.defenses.averaged import Averaged
@@ -120,7 +121,9 @@ def test_no_attacker_is_right_more_often_than_one_in_k(attack):
     for k in (2, 10):
         gallery, probe = np.split(applied(both, k=k), [len(planted.vectors)])
         found = lift(attack(), replace(planted, vectors=gallery, probe=probe)) / 200
-        assert found <= 1 / k + 1e-9
+        assert found <= bound(Averaged(k=k).certificate(), 200) + 1e-9
+        assert bound(Averaged(k=k).certificate(), 200, releases=9) == pytest.approx(1 / k)
+        assert bound(Averaged(k=k, regroup=True).certificate(), 200, releases=9) == 1
     assert lift(attack(), planted) > 190
 
 

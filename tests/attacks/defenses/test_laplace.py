@@ -52,8 +52,19 @@ def test_from_no_protection_to_chance():
     assert 0.3 < lift(Cosine(), defended(Laplace(epsilon_per_radius=1e-2), planted)) < 2.3
 
 
-def test_nothing_bounds_every_attacker():
-    assert drawn()[0].certificate() is None
+def test_the_certificate_bounds_the_density_of_any_release_under_any_vector_over_the_centers():
+    defense, noise = drawn()
+    stated = defense.certificate()
+    released = defense.ball.center + noise
+    border = defense.ball.center + stated.radius * np.eye(5)[0]
+    # Densities of the same release under a vector at the border and under the center.
+    log_ratio = (
+        np.linalg.norm(released - defense.ball.center, axis=1)
+        - np.linalg.norm(released - border, axis=1)
+    ) / defense.scale
+
+    assert np.abs(log_ratio).max() <= stated.epsilon * stated.radius + 1e-6
+    assert stated.epsilon * stated.radius == pytest.approx(3)
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, float("inf"), float("nan")])
