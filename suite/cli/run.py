@@ -72,7 +72,7 @@ def show_plan(suite: Suite, store: Store) -> None:
     from suite.plan.recovery import unfinished
 
     plans = plan.plans(suite)
-    together = analyses(plans, suite.bootstrap, tasks=suite.tasks)
+    together = analyses(plans, suite.bootstrap, by_label=suite.tasks)
     steps = {step.digest: step for p in plans for one in p.wanted for step in one.chain()}
     table = Table("dataset", "model", "seed", "release", "protocol", "defense", "attack", "cached")
     for p in plans:

@@ -1,1 +1,1 @@
-"""A table -> the places where it is read."""
+"""Publication of leaderboards: files, HTML report, MLflow."""

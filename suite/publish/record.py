@@ -1,4 +1,4 @@
-"""Finished cells become rows: the leaderboard, its files and what the tracker shows."""
+"""From finished cells to the leaderboard, its files and its tracking runs."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def record(
     Parameters
     ----------
     name
-        The suite's.
+        Name of the suite.
     plans
         All cells.
     together
-        What several cells say together.
+        Analyses over several cells.
     store
-        Holds the results; the leaderboard's files are published in it.
+        Has the results; the leaderboard's files are published in it.
     failures
-        Reason by digest of a step; every other cell is finished.
+        Reason by digest of the failed step; all other cells are finished.
     tracking_uri
-        MLflow store; what it already holds is left as it is.
+        MLflow store; runs that it already has stay unchanged.
     timeline
-        Of this execution; published beside the leaderboard where a step ran.
+        Of this execution; published beside the leaderboard if a step ran.
 
     Returns
     -------
@@ -57,14 +57,14 @@ def record(
     done = {p.digest: _measures(p, store) for p in plans if not _reason(p, failures)}
     rows = tuple(_row(p, done, store, failures) for p in plans)
     versions = {"latentprint": version("latentprint"), **digest.libraries()}
-    said = [
+    results = [
         (a, KINDS[a.step.kind].load(store.path(a.step.kind, a.step.digest)))
         for a in together
         if a.step.digest not in failures
     ]
     shown = {row.digest for row in rows if row.status == "done"}
     extra = [(p, done[p.digest].extra) for p in plans if p.digest in shown]
-    analyses = comparisons.sections(said, extra, claims(name))
+    analyses = comparisons.sections(results, extra, claims(name))
     board = Leaderboard(suite=name, versions=versions, analyses=tuple(analyses), rows=rows)
     tracked = {
         p.digest: figures | _speed(done[p.digest], _seconds(p, store)) for p, figures in extra
@@ -87,7 +87,7 @@ def record(
 
 
 def _is_recorded(board: Leaderboard, store: Store, tracking_uri: str) -> bool:
-    """Whether these very rows were published here and tracked there before."""
+    """Whether the same rows are already published here and tracked there."""
     if not store.whole("recorded", _record_digest(board, tracking_uri)):
         return False
     database = sqlite.file(tracking_uri)
@@ -107,22 +107,22 @@ def _row(plan: Plan, done: dict[str, Measures], store: Store, failures: dict[str
     reason = _reason(plan, failures)
     if reason is not None:
         return Row(**plan.names, status="failed", reason=reason, digest=plan.digest)
-    known = {k: v for k, v in done[plan.digest].row.items() if k in Row.model_fields}
+    figures = {k: v for k, v in done[plan.digest].row.items() if k in Row.model_fields}
     if plan.reference is not None:
-        lack = failures.get(plan.reference.digest)
-        if lack is None:
-            found = Reference.load(store.path(plan.reference.kind, plan.reference.digest))
-            known |= {"raw_lift": found.lift, "raw_by": found.by}
+        failure = failures.get(plan.reference.digest)
+        if failure is None:
+            reference = Reference.load(store.path(plan.reference.kind, plan.reference.digest))
+            figures |= {"raw_lift": reference.lift, "raw_by": reference.by}
         else:
-            reasons = [known.get("reason"), f"no reading of the inputs: {lack}"]
-            known["reason"] = "; ".join(filter(None, reasons))
-    known |= _seconds(plan, store)
+            reasons = [figures.get("reason"), f"no lift of the model's inputs: {failure}"]
+            figures["reason"] = "; ".join(filter(None, reasons))
+    figures |= _seconds(plan, store)
     try:
-        return Row(**plan.names, status="done", **known, digest=plan.digest)
+        return Row(**plan.names, status="done", **figures, digest=plan.digest)
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        wrong = f"measured figures contradict each other: {said}"
-        return Row(**plan.names, status="failed", reason=wrong, digest=plan.digest)
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        inconsistent = f"measured figures are inconsistent: {message}"
+        return Row(**plan.names, status="failed", reason=inconsistent, digest=plan.digest)
 
 
 def _measures(plan: Plan, store: Store) -> Measures:
@@ -130,12 +130,12 @@ def _measures(plan: Plan, store: Store) -> Measures:
 
 
 def _reason(plan: Plan, failures: dict[str, str]) -> str | None:
-    """Say why a cell failed: the first of its steps that did."""
+    """Return the reason of a cell's failure, that of its first failed step."""
     return next((failures[s.digest] for s in plan.last.chain() if s.digest in failures), None)
 
 
 def _seconds(plan: Plan, store: Store) -> dict[str, float]:
-    """Seconds of the steps whose results are still there."""
+    """Seconds of the steps whose results still exist."""
     return {
         f"{kind}_s": store.marker(step.kind, step.digest)["seconds"]
         for kind, step in plan.timed.items()

@@ -1,4 +1,4 @@
-"""SQLite files as tracking URIs: SQLAlchemy decodes percent signs in them and cuts at `?`."""
+"""SQLite files as tracking URIs, in which SQLAlchemy decodes percent signs and cuts at `?`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from filelock import FileLock, Timeout
 SCHEME = "sqlite:///"
 
 WAIT_S = 600.0
-"""For another run that writes to the same SQLite file; recording takes seconds to a minute."""
+"""Time to wait for another run that writes to the file; recording takes at most a minute."""
 
 
 def uri(file: str | Path) -> str:
-    """Return the URI of a file, whatever characters its path holds."""
+    """Return the URI of a file, whose path may contain any character."""
     return SCHEME + str(file).replace("%", "%25").replace("?", "%3F")
 
 
 def file(uri: str) -> Path | None:
-    """Return the file that a URI names; None for one of another kind."""
+    """Return the file of a SQLite URI; None for any other URI."""
     if not uri.startswith(SCHEME):
         return None
     return Path(unquote(uri.removeprefix(SCHEME).partition("?")[0])).absolute()
@@ -29,14 +29,14 @@ def file(uri: str) -> Path | None:
 
 @contextmanager
 def alone(uri: str) -> Iterator[None]:
-    """Wait until no other run writes to a SQLite file, which has one writer at a time.
+    """Hold the lock of a SQLite file, which supports one writer at a time.
 
-    The first two users of a fresh file would both create its tables, and one of them fail.
+    Two users of a new file would otherwise both create its tables, and one would fail.
 
     Raises
     ------
     ValueError
-        The other run has not ended within ``WAIT_S`` seconds.
+        Another run has held the lock for ``WAIT_S`` seconds.
     """
     path = file(uri)
     if path is None:
@@ -49,14 +49,14 @@ def alone(uri: str) -> Iterator[None]:
     except Timeout:
         raise ValueError(
             f"tracking store {uri}: another run has been writing to it for {WAIT_S:.0f} s; try "
-            f"again when it has ended, or remove {path}.lock if none is running"
+            f"again when it has finished, or remove {path}.lock if no run is active"
         ) from None
 
 
 def remove_undecoded(uri: str) -> None:
-    """Remove the empty folder that MLflow makes for the path as it is spelled in the URI."""
+    """Remove the empty folder that MLflow makes for the path as written in the URI."""
     path = file(uri)
-    spelled = Path(uri.removeprefix(SCHEME)).parent
-    if path is not None and spelled.absolute() != path.parent:
+    as_written = Path(uri.removeprefix(SCHEME)).parent
+    if path is not None and as_written.absolute() != path.parent:
         with suppress(OSError):
-            spelled.rmdir()
+            as_written.rmdir()

@@ -1,10 +1,10 @@
-"""Cells become MLflow runs; the only import of mlflow.
+"""Record cells as MLflow runs; the only import of mlflow.
 
-One writer, the driver, logs through a client with explicit run ids. An experiment is a suite, a
-parent run is one execution of it and is found again by the suite's digest, a child run is a cell
-and is found again by the cell's. A child that has ended is complete; one that has not belongs to
-a killed recording and is written again, with the timestamps of its own start, so that nothing
-appears twice.
+One writer, the driver, logs through a client with explicit run ids. An experiment is a suite; a
+parent run is an execution of it, identified by the suite's digest; a child run is a cell,
+identified by the cell's digest. A child that has ended is complete; one that has not was left by a
+killed recording and is written again with the timestamps of its own start, so that nothing appears
+twice.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ METRICS = {
     "reid/chance": "chance",
     "reid/raw_lift": "raw_lift",
 }
-"""Metric key in MLflow, and the key of the leaderboard it comes from."""
+"""Metric key in MLflow -> key of the leaderboard."""
 
 EXTRA = (
     "utility/rce",
@@ -63,35 +63,35 @@ EXTRA = (
     "inversion/favorite_accuracy",
     "inversion/majority_accuracy",
 )
-"""Metric keys that the leaderboard does not have."""
+"""Metric keys that are not in the leaderboard."""
 
 OPEN = ("utility/ap_", "utility/rce_", "text/")
-"""Beginnings of further keys, which end with a label of the data or a figure of pretraining."""
+"""Prefixes of further keys, which end with a label of the data or a figure of pretraining."""
 
 PARAMS = ("dataset", "model", "seed", "release", "protocol", "defense", "attack")
 
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 CELL, SUITE, BOARD = "latentprint.digest", "latentprint.suite_digest", "latentprint.leaderboard"
 
-# Importing mlflow would report to its makers, and every run that ends would print the URI of its
-# server, password included.
+# By default importing mlflow sends telemetry, and every run that ends prints the URI of its server,
+# password included.
 _SILENCE = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 
 FILES = tuple(f"leaderboard.{kind}" for kind in ("json", "csv", "md", "html"))
 
-# A store that is not there must be noticed in seconds, where MLflow's defaults retry for minutes;
-# once it has answered, an upload may take its time.
-_KNOCK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+# An unreachable store must be noticed in seconds, where MLflow's defaults retry for minutes; once
+# the store has answered, an upload may take longer.
+_CHECK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 _WORK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
 
 
 def check(uri: str | None) -> None:
-    """Make sure that a tracking store answers; a fresh SQLite file is created.
+    """Check that a tracking store answers; a missing SQLite file is created.
 
     Raises
     ------
     ValueError
-        One line: there is no URI, or nothing answers at it.
+        One line: there is no URI, or nothing answers there.
     """
     with _client(uri):
         pass
@@ -105,23 +105,23 @@ def record(
     artifacts: Path,
     extra: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:
-    """Record an execution of a suite; what is already recorded stays as it is.
+    """Record an execution of a suite; existing runs stay unchanged.
 
-    Repeating or continuing the same suite file finds the same parent run and adds what is
-    missing: cells that were not there, cells whose recording was killed, cells that had failed.
+    Repeating or resuming the same suite file finds the same parent run and adds what is missing:
+    new cells, cells whose recording was killed, cells that had failed.
 
     Parameters
     ----------
     leaderboard
-        Its suite names the experiment; each row becomes a child run.
+        The experiment is named after its suite; each row becomes a child run.
     uri
-        Tracking store: ``sqlite:///FILE``, ``http(s)://HOST:PORT`` or whatever MLflow takes.
+        Tracking store: ``sqlite:///FILE``, ``http(s)://HOST:PORT`` or any other MLflow URI.
     suite_digest
         Identifies the parent run within the experiment.
     artifacts
-        Folder of the files that ``suite.publish.report.write`` wrote, and of the timeline, if any.
+        Folder with the files of ``suite.publish.report.write`` and, if any, the timeline.
     extra
-        Per digest of a cell, values of the keys in ``EXTRA``.
+        Values of the keys in ``EXTRA``, by digest of the cell.
 
     Returns
     -------
@@ -131,23 +131,23 @@ def record(
     Raises
     ------
     ValueError
-        One line: no URI, nothing answers there, the experiment was deleted, an unknown key, or a
+        One line: no URI, no answer, a deleted experiment, an unknown metric key, or a
         missing file.
     """
     extra = extra or {}
     for values in extra.values():
         if unknown := sorted(k for k in values if k not in EXTRA and not k.startswith(OPEN)):
             allowed = [*EXTRA, *(f"{beginning}..." for beginning in OPEN)]
-            raise ValueError(f"extra metrics: unknown {unknown}, allowed are {allowed}")
+            raise ValueError(f"extra metrics: found unknown {unknown}, allowed: {allowed}")
     if absent := [name for name in FILES if not (artifacts / name).is_file()]:
-        raise ValueError(f"artifacts: {artifacts} lacks {absent}; write the leaderboard first")
+        raise ValueError(f"artifacts: {absent} missing in {artifacts}; write the leaderboard first")
     with _client(uri) as client:
         experiment = _experiment(client, leaderboard.suite, str(uri))
         parent = _parent(client, experiment, leaderboard.suite, suite_digest)
         children = _runs(client, experiment, PARENT, parent.info.run_id)
-        known = {run.data.tags.get(CELL, ""): run for run in children}
+        recorded = {run.data.tags.get(CELL, ""): run for run in children}
         for row in leaderboard.rows:
-            run = known.get(row.digest)
+            run = recorded.get(row.digest)
             if run is None or run.info.status != _status(row):
                 if run is None:
                     run = _child(client, parent, row)
@@ -165,22 +165,22 @@ def record_trials(
     study_digest: str,
     artifacts: Path,
 ) -> str:
-    """Record a search: a parent run in the suite's experiment, and a child run for each trial.
+    """Record a search: a parent run in the suite's experiment, and a child run per trial.
 
     Parameters
     ----------
     suite
-        Names the experiment.
+        Name of the experiment.
     name
-        Of the parent run.
+        Name of the parent run.
     trials
-        What is already recorded stays as it is, except for trials that had failed.
+        Results; existing runs stay unchanged, except those of trials that had failed.
     uri
         Tracking store.
     study_digest
         Identifies the parent run within the experiment.
     artifacts
-        Folder of the files to attach.
+        Folder with the files to attach.
 
     Returns
     -------
@@ -196,11 +196,11 @@ def record_trials(
         parent = _parent(client, _experiment(client, suite, uri), name, study_digest)
         run_id = str(parent.info.run_id)
         children = _runs(client, parent.info.experiment_id, PARENT, run_id)
-        known = {run.data.tags.get(CELL, ""): run for run in children}
+        recorded = {run.data.tags.get(CELL, ""): run for run in children}
         for trial in trials:
             status = "FAILED" if trial.status == "failed" else "FINISHED"
             digest = f"{study_digest} {trial.number}"
-            run = known.get(digest)
+            run = recorded.get(digest)
             if run is None or run.info.status != status:
                 if run is None:
                     tags = {PARENT: run_id, CELL: digest}
@@ -216,7 +216,7 @@ def record_trials(
 
 
 def _fill_trial(client: MlflowClient, run: Run, trial: TrialResult, status: str) -> None:
-    """Write a trial and end its run last."""
+    """Log a trial, then end its run."""
     from mlflow.entities import Metric, Param, RunTag
 
     when, last = run.info.start_time, int(trial.metrics.get("epoch", 0))
@@ -238,27 +238,27 @@ def _fill_trial(client: MlflowClient, run: Run, trial: TrialResult, status: str)
 
 
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         return str(client.create_experiment(name, artifact_location=_artifact_location(uri)))
-    if found.lifecycle_stage == "deleted":
+    if experiment.lifecycle_stage == "deleted":
         raise ValueError(
             f"experiment {name!r} at {public(uri)} was deleted; restore it with "
-            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _artifact_location(uri: str) -> str | None:
-    """Beside a SQLite file, where MLflow would take the working directory; else its choice."""
+    """Folder beside a SQLite file, instead of MLflow's working directory; otherwise its default."""
     file = sqlite.file(uri)
     return None if file is None else (file.parent / "mlartifacts").as_uri()
 
 
 def _parent(client: MlflowClient, experiment: str, suite: str, digest: str) -> Run:
-    found = _runs(client, experiment, SUITE, digest)
-    if found:
-        return found[0]
+    runs = _runs(client, experiment, SUITE, digest)
+    if runs:
+        return runs[0]
     return client.create_run(experiment, run_name=suite, tags={SUITE: digest})
 
 
@@ -269,7 +269,7 @@ def _child(client: MlflowClient, parent: Run, row: Row) -> Run:
 
 
 def _fill(client: MlflowClient, run: Run, row: Row, extra: Mapping[str, float]) -> None:
-    """Write a cell and end its run last: a run that has ended is complete."""
+    """Log a cell, then end its run: a run that has ended is complete."""
     from mlflow.entities import Metric, Param, RunTag
 
     values = {key: getattr(row, name) for key, name in METRICS.items()} | dict(extra)
@@ -285,7 +285,7 @@ def _fill(client: MlflowClient, run: Run, row: Row, extra: Mapping[str, float]) 
 
 
 def _finish(client: MlflowClient, parent: Run, leaderboard: Leaderboard, artifacts: Path) -> None:
-    """Attach the leaderboard's files, unless those of the very same results are there."""
+    """Attach the leaderboard's files, unless those of the same results are attached."""
     if parent.data.tags.get(BOARD) == leaderboard.digest:
         return
     run_id = parent.info.run_id
@@ -302,27 +302,27 @@ def _status(row: Row) -> str:
 
 
 def _runs(client: MlflowClient, experiment: str, tag: str, value: str) -> list[Run]:
-    found = client.search_runs(
+    page = client.search_runs(
         [experiment],
         f"tags.`{tag}` = '{value}'",
         max_results=1000,
         order_by=["attributes.start_time ASC"],
     )
-    runs = list(found)
-    while found.token:
-        found = client.search_runs(
-            [experiment], f"tags.`{tag}` = '{value}'", max_results=1000, page_token=found.token
+    runs = list(page)
+    while page.token:
+        page = client.search_runs(
+            [experiment], f"tags.`{tag}` = '{value}'", max_results=1000, page_token=page.token
         )
-        runs += found
+        runs += page
     return runs
 
 
 @contextmanager
 def _client(uri: str | None) -> Iterator[MlflowClient]:
-    """Yield a client whose store has answered; its failures become one line."""
+    """Yield a client whose store has answered; convert its failures to one line."""
     if not uri:
         raise ValueError(
-            "no tracking URI; name one, such as sqlite:///runs/mlflow.db or http://127.0.0.1:5000"
+            "no tracking URI; give one, such as sqlite:///runs/mlflow.db or http://127.0.0.1:5000"
         )
     with _environment(_SILENCE):
         from mlflow import MlflowClient
@@ -331,14 +331,14 @@ def _client(uri: str | None) -> Iterator[MlflowClient]:
 
         try:
             with sqlite.alone(uri):
-                with _quiet(), _environment(_KNOCK):
+                with _quiet(), _environment(_CHECK):
                     client = MlflowClient(tracking_uri=uri)
                     client.search_experiments(max_results=1)
                     sqlite.remove_undecoded(uri)
                 with _quiet(), _environment(_WORK):
                     yield client
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-            # The original message may hold the URI and its password, hence `from None`.
+            # The original message may contain the URI and its password, hence `from None`.
             raise ValueError(_failure(uri, error)) from None
 
 
@@ -350,7 +350,7 @@ def _failure(uri: str, error: Exception) -> str:
             f"`mlflow db upgrade {public(uri)}`"
         )
     elif "database is locked" in str(error):
-        advice = "another process is writing to it; try again when it has ended"
+        advice = "another process is writing to it; try again when it has finished"
     elif uri.startswith("http"):
         advice = (
             "is it running? start one with `mlflow server --host 127.0.0.1 --port 5000 "
@@ -365,7 +365,7 @@ def _failure(uri: str, error: Exception) -> str:
 
 @contextmanager
 def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
-    """Set the variables that the user has not set, and take them back."""
+    """Set the variables that the user has not set, and unset them at the end."""
     missing = [key for key in defaults if key not in os.environ]
     os.environ.update({key: defaults[key] for key in missing})
     try:
@@ -377,14 +377,14 @@ def _environment(defaults: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the migration of a fresh database, and deprecations, out of the terminal."""
+    """Silence the log of a new database's migration, and deprecation warnings."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # MLflow 3.17 calls what SQLAlchemy 2.1 deprecates.
+            # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates.
             warnings.filterwarnings("ignore", "The ``noload``", DeprecationWarning)
             yield
     finally:

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: AUC versus lift, the tables, and how to read them."""
+"""The HTML report: one self-contained page with the plot, the tables and explanations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from suite.publish.report.points import points
 
 
 def page(board: Leaderboard) -> str:
-    """Return the page; it fetches nothing, plotly.js (about 4 MB) is part of it."""
+    """Return the page, which loads nothing: plotly.js (about 4 MB) is included."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -33,9 +33,9 @@ def page(board: Leaderboard) -> str:
 
 
 def write(board: Leaderboard, folder: Path) -> None:
-    """Write ``leaderboard.{json,csv,md,html}``, each whole or not at all.
+    """Write ``leaderboard.{json,csv,md,html}``, each atomically.
 
-    The JSON comes last: where it is, the others are.
+    The JSON is written last: if it exists, the others do.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for kind, render in (

@@ -1,4 +1,4 @@
-"""The AUC-versus-lift plot, as a piece of HTML."""
+"""The AUC-versus-lift plot, as an HTML fragment."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ HOVER = (
 
 
 def plot(board: Leaderboard) -> str:
-    """Return one panel per data set, protocol and N, with plotly.js inside.
+    """Draw one panel per dataset, protocol and N, with plotly.js included.
 
-    Color is the attack, symbol the model. A filled point is a row with an AUC; a hollow one, at
-    the same AUC, is the lift of the strongest reading of its own inputs. Every seed is a point of
-    its own.
+    The color is the attack, the symbol the model. A filled point is a row with an AUC; a hollow
+    one, at the same AUC, is the lift of the strongest attack on the model's inputs. Every seed is
+    a separate point.
     """
     panels = [
         (group, rows)
@@ -87,7 +87,7 @@ def _panel_title(group: Group) -> str:
 
 
 def _floor(rows: list[Row]) -> float:
-    """Where a lift of 0 is drawn, since a logarithmic axis has no 0: below all others."""
+    """Position of a lift of 0 on the logarithmic axis: below all others."""
     values = [v for row in rows for v in (row.lift, row.lift_low, row.raw_lift) if v]
     return min([1.0, *values]) / 2
 
@@ -114,16 +114,16 @@ def _points(rows: list[Row], floor: float, color: str, symbol: str) -> go.Scatte
 
 
 def _inputs(rows: list[Row], floor: float, color: str, symbol: str) -> go.Scatter:
-    known = [row for row in rows if row.raw_lift is not None]
+    with_raw = [row for row in rows if row.raw_lift is not None]
     return go.Scatter(
-        x=[row.auc for row in known],
-        y=[max(row.raw_lift or 0.0, floor) for row in known],
+        x=[row.auc for row in with_raw],
+        y=[max(row.raw_lift or 0.0, floor) for row in with_raw],
         mode="markers",
         legendgroup=f"{rows[0].model}, {rows[0].attack}",
         showlegend=False,
         marker={"color": color, "symbol": f"{symbol}-open", "size": 10},
         hovertext=[
-            f"own inputs of {row.model}, {row.raw_by}: lift {row.raw_lift:.4g}" for row in known
+            f"inputs of {row.model}, {row.raw_by}: lift {row.raw_lift:.4g}" for row in with_raw
         ],
         hoverinfo="text",
     )
@@ -132,7 +132,7 @@ def _inputs(rows: list[Row], floor: float, color: str, symbol: str) -> go.Scatte
 def _bars(
     center: list[float], low: list[float | None], high: list[float | None]
 ) -> dict[str, object]:
-    """Error bars from absolute bounds; none where a bound is missing."""
+    """Error bars from absolute bounds; none if a bound is missing."""
     return {
         "type": "data",
         "symmetric": False,

@@ -1,4 +1,4 @@
-"""A section's points, as a piece of HTML that needs plotly.js on the page already."""
+"""A section's points, as an HTML fragment for a page that includes plotly.js."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from plotly.colors import qualitative
 from suite.leaderboard.sections import Point, Section
 
 SPREAD = 0.6
-"""Of the distance between two groups, that the names of one group share."""
+"""Share of the distance between two groups over which the names of one group are spread."""
 
 
 def points(section: Section) -> str:
-    """Draw a section's points: groups side by side, a color for each name; nothing without any."""
+    """Draw a section's points, if any: groups side by side, one color per name."""
     if not section.points:
         return ""
     groups = list(dict.fromkeys(point.group for point in section.points))

@@ -95,7 +95,7 @@ def test_a_row_whose_inputs_could_not_be_read_says_so_and_is_done(cells, store):
     rows = by_cell(record.record("small", cells, [], store, failures, "sqlite:///x"))
     row = rows["model", model.names["protocol"]]
     assert (row.status, row.lift, row.raw_lift, row.raw_by) == ("done", 2.0, None, None)
-    assert row.reason == "no reading of the inputs: no probe is left"
+    assert row.reason == "no lift of the model's inputs: no probe is left"
 
 
 def test_a_failed_step_fails_the_cells_that_need_it_with_its_reason(cells, store):
@@ -125,7 +125,7 @@ def test_a_cell_whose_figures_contradict_each_other_fails_alone(cells, store):
     board = record.record("small", cells, [], store, {}, "sqlite:///x")
     (failed,) = board.failed
     assert failed.digest == cells[0].digest
-    assert failed.reason == "measured figures contradict each other: lift must be top1 / chance"
+    assert failed.reason == "measured figures are inconsistent: lift must be top1 / chance"
 
 
 def test_the_files_are_published_and_read_back(cells, store):
