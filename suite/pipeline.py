@@ -56,7 +56,7 @@ def run(
     timeline = Timeline(begin=time.time())
     plans = plan.plans(suite)
     failures: dict[str, str] = {}
-    together = analyses(plans, suite.bootstrap, tasks=suite.tasks)
+    together = analyses(plans, suite.bootstrap, by_label=suite.tasks)
 
     def say(line: str) -> None:
         console.print(Text(line, style="yellow"), soft_wrap=True)

@@ -1,1 +1,1 @@
-"""What each step leaves: types with save and load, nothing else."""
+"""Result types of the steps, with save and load only."""

@@ -1,4 +1,4 @@
-"""What the features step leaves."""
+"""Result of the features step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Statistics = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Features:
-    """E events that share R histories, one for each window and user with an event in it.
+    """Arrays of E events that share R histories, one per window and user with events in it.
 
     Attributes
     ----------
@@ -26,14 +26,14 @@ class Features:
         E rows sorted by window (in time order), user, time, event: ``event_id``, ``user_id``,
         ``item_id``, ``window``, ``time``, ``session_id``, ``trained`` (the user is not held out),
         ``row`` (of the event's history in the arrays), and a Boolean column for each label;
-        ``sampled_for`` where some are sampled.
+        ``sampled_for`` if some are sampled.
     aggregates : (R, 27)
         Standardized ``suite.features.aggregates.AGGREGATES``.
     sequence : (R, 50, 2)
         Standardized channels of the last 50 steps, left-aligned; a null step is 0 s or 0 % before
         it is standardized, padding is exactly 0.
     mask : (R, 50)
-        True where a step exists.
+        True if the step exists.
     favorite : (R,)
         Most frequent category of the history's steps, in [0, 32); 0 is rare or unknown.
     categorical : (E, 2)
@@ -43,21 +43,21 @@ class Features:
     labels : (E, L)
         0 or 1, in the order of ``label_names``.
     wide : (E, F)
-        Features that the dataset computed itself, in raw units, NaN where unknown.
+        Features computed by the dataset, in raw units; NaN if unknown.
     tokens : (V, T)
         Token ids of the V distinct texts of the events' items, at most 64 each, 0 as padding; a
-        text that is longer keeps its closing token. An item without a text has a row of padding;
-        without any text there is one row and T is 0.
+        longer text keeps its last token. An item without a text has a row of padding; without any
+        text there is one row and T is 0.
     text_row : (E,)
-        Row of the event's text in ``tokens``.
+        Row of each event's text in ``tokens``.
     label_names
         ``engaged`` first.
     wide_features
-        What the columns of ``wide`` are.
+        Descriptions of the columns of ``wide``.
     dropped, filled
-        Rows that the dataset left out, and kept with an assumed value, by reason.
+        Number of rows that the dataset dropped, and kept with an imputed value, by reason.
     statistics
-        All that was fitted.
+        Fitted statistics: vocabularies, means, standard deviations.
     """
 
     events: pl.DataFrame
@@ -78,7 +78,7 @@ class Features:
     statistics: Statistics
 
     def save(self, folder: Path) -> None:
-        """Write Parquet, ``.npy`` and JSON files into a folder, made where it is missing."""
+        """Write Parquet, ``.npy`` and JSON files into a folder, created if missing."""
         folder.mkdir(parents=True, exist_ok=True)
         self.events.write_parquet(folder / "events.parquet")
         for name in _ARRAYS:
@@ -89,14 +89,14 @@ class Features:
 
     @classmethod
     def load(cls, folder: Path) -> Features:
-        """Open what ``save`` wrote; the arrays stay on disk, memory-mapped and read-only."""
+        """Open what ``save`` wrote; the arrays are memory-mapped and read-only."""
         arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             for name in _ARRAYS
         }
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         meta["label_names"] = tuple(meta["label_names"])
-        meta["wide_features"] = tuple(WideFeature(**known) for known in meta["wide_features"])
+        meta["wide_features"] = tuple(WideFeature(**plain) for plain in meta["wide_features"])
         return cls(events=pl.read_parquet(folder / "events.parquet", glob=False), **arrays, **meta)
 
 

@@ -1,4 +1,4 @@
-"""What the last steps leave behind: plain figures, read without any of what computed them."""
+"""Results of the last steps: plain figures, loaded without importing what computes them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SOURCES = {
     "trained": ("unseen_trained", "model"),
     "held_out": ("unseen_held_out", "model"),
 }
-"""Protocol and release of the cells that the answer is made of, in the order of the inputs."""
+"""Protocol and release of the cells that an attribution uses, in the order of its inputs."""
 
 MEAN = "mean"
-"""Stands for all labels but ``engaged``, which is made of them; alone it is its own mean."""
+"""Name of the mean over all labels but ``engaged``, their union; alone it is its own mean."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Measures:
     Attributes
     ----------
     row
-        Keys of the leaderboard's row.
+        Figures by key of the leaderboard's row.
     extra
-        What the tracker shows besides, by its metric key.
+        Further figures for tracking, by metric key.
     users
-        ``user_id, num_probes, top1, mean_rank, always, never, decile`` of every user probed; it
-        stays in the store.
+        ``user_id, num_probes, top1, mean_rank, always, never, decile`` of every user with probes;
+        never leaves the store.
     """
 
     row: dict[str, Any]
@@ -58,14 +58,14 @@ class Measures:
 
 @dataclass(frozen=True)
 class Reference:
-    """The strongest reading of a model's inputs.
+    """The strongest attack on a model's inputs.
 
     Attributes
     ----------
     lift
-        On test.
+        Lift on test.
     by
-        Block of the inputs and attack, chosen on validation.
+        Block of the inputs and attack, selected on validation.
     """
 
     lift: float
@@ -88,8 +88,8 @@ class Differences:
     Attributes
     ----------
     rows
-        ``first, second``, the difference of their lifts with ``low`` and ``high``, and ``p``
-        before any correction.
+        ``first, second``, the difference of their lifts with ``low`` and ``high``, and the
+        uncorrected ``p``.
     """
 
     rows: list[dict[str, Any]]
@@ -106,14 +106,14 @@ class Differences:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Lifts at one common gallery size, and what their differences mean.
+    """Lifts at one common gallery size, and their differences.
 
     Attributes
     ----------
     num_gallery
-        The common size n; top-1 at it is exact, computed from the ranks.
+        The common size n; top-1 at this size is computed exactly from the ranks.
     figures
-        By name, ``[value, low, high]`` in units of lift: those of ``SOURCES``, and
+        ``[value, low, high]`` in units of lift, by name: those of ``SOURCES``, and
         ``static_input`` = static - disjoint, ``training`` = rolling - random_net, ``memorized``
         = trained - held_out.
     """
@@ -132,7 +132,7 @@ class Attribution:
 
 
 @dataclass(frozen=True)
-class Tasks:
+class LabelFigures:
     """Figures of a model by label, on the test window.
 
     Attributes
@@ -143,9 +143,9 @@ class Tasks:
     by_category
         ``category, events, label, ap, auc, rce, base`` of the labels with enough positive events.
     facts
-        What the model had to report of its pretraining.
+        Figures of the model's pretraining.
     num_parameters
-        Learned numbers.
+        Number of learned parameters.
     """
 
     rows: list[dict[str, Any]]
@@ -158,6 +158,6 @@ class Tasks:
         (folder / "tasks.json").write_text(json.dumps(asdict(self)))
 
     @classmethod
-    def load(cls, folder: Path) -> Tasks:
+    def load(cls, folder: Path) -> LabelFigures:
         """Read what ``save`` wrote."""
         return cls(**json.loads((folder / "tasks.json").read_text()))

@@ -1,4 +1,4 @@
-"""What a fit leaves behind."""
+"""Result of the fit step."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Fitted:
     Attributes
     ----------
     state
-        What the model's ``load_state`` takes.
+        Argument of the model's ``load_state``.
     scores
         ``event_id, user_id, window, engaged, logit`` of all validation and test events, and for
-        each further label its name and ``logit_<name>``; after fine-tuning also the same logits
-        from ``finetuned_logit`` on.
+        each further label its name and ``logit_<name>``; after fine-tuning also the columns of
+        logits with the prefix ``finetuned_``.
     history
         One row per epoch; empty for models that are not trained in epochs.
     positive_weight : (L,)
-        w of the loss: the probability is sigmoid(logit - ln w).
+        Weight w of positives in the loss: the probability is sigmoid(logit - ln w).
     num_parameters
-        Learned numbers.
+        Number of learned parameters.
     facts
-        What the model has to report of its pretraining, by metric key.
+        Figures of the model's pretraining, by metric key.
     """
 
     state: dict[str, NDArray[Any]]

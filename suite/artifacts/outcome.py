@@ -1,4 +1,4 @@
-"""What the attack step leaves."""
+"""Result of the attack step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Outcome:
-    """Raw ranks of an attack; every figure is computed from them later.
+    """Raw ranks of an attack, from which all figures are computed.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the represent step leaves."""
+"""Result of the represent step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 EVENTS_PER_GROUP = 65_536
-"""Of a file: a group is in memory as a whole while it is written or read."""
+"""Row group size; a group is in memory as a whole while it is written or read."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Representation:
     Attributes
     ----------
     user_id : (n,)
-        Who the vector describes.
+        User of each vector.
     event_id : (n,)
-        The event that it was computed for.
+        Event that each vector was computed for.
     vector : (n, d)
-        What is released.
+        Released vectors.
     """
 
     user_id: NDArray[np.int64]
@@ -33,7 +33,7 @@ class Representation:
     vector: NDArray[np.float32]
 
     def save(self, folder: Path) -> None:
-        """Write representation.parquet, which ``latentprint audit`` takes as well."""
+        """Write representation.parquet, which ``latentprint audit`` also reads."""
         d = self.vector.shape[1]
         vector = pa.FixedSizeListArray.from_arrays(pa.array(self.vector.reshape(-1)), d)
         table = pa.table([self.user_id, self.event_id, vector], ["user_id", "event_id", "vector"])
@@ -47,14 +47,14 @@ class Representation:
 
     @classmethod
     def load(cls, folder: Path) -> Representation:
-        """Read what ``save`` wrote, in pieces: the vectors may be half of what fits in memory."""
+        """Read what ``save`` wrote, in pieces, as the vectors may fill half of the memory."""
         file = pq.ParquetFile(folder / "representation.parquet")
         num_events = file.metadata.num_rows
         user_id, event_id = np.empty(num_events, np.int64), np.empty(num_events, np.int64)
         d = file.schema_arrow.field("vector").type.list_size
         vector = np.empty((num_events, d), np.float32)
         start = 0
-        # Not by iter_batches, which reads the whole file ahead.
+        # Not with iter_batches, which prefetches the whole file.
         for number in range(file.num_row_groups):
             piece = file.read_row_group(number)
             rows = slice(start, start + len(piece))

@@ -1,1 +1,1 @@
-"""Results -> one table."""
+"""The leaderboard: one table of all results of a suite."""

@@ -1,4 +1,4 @@
-"""What the source documents claim, never measured here."""
+"""Figures claimed by published documents, not measured here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFERENCES = Path(__file__).parents[1] / "references"
 
 
 class Benchmark(BaseModel):
-    """A utility figure of somebody else's model, as quoted by a source."""
+    """A utility figure of a third party's model, as quoted by a document."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,8 +27,8 @@ class Benchmark(BaseModel):
     note: str = ""
 
 
-class Task(BaseModel):
-    """Figures of one label of somebody's model, as a source states them; RCE in percent."""
+class LabelClaim(BaseModel):
+    """Figures of one label of a model, as stated by a document; RCE in percent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,22 +42,22 @@ class Task(BaseModel):
 
 
 class Claims(BaseModel):
-    """Numbers that a source document states and that were not measured here.
+    """Figures that a document states and that were not measured here.
 
     Attributes
     ----------
     source
         Title and origin of the document.
     note
-        What a reader must know before comparing.
+        Caveats for comparisons.
     rows
-        In the leaderboard's keys; each digest starts with ``claimed``.
+        Rows with the leaderboard's keys; each digest starts with ``claimed``.
     benchmarks
-        Figures quoted by the source from elsewhere.
+        Figures that the document quotes from elsewhere.
     tasks
         AP and RCE of each label.
     also
-        Further suites that they are shown beside.
+        Names of further suites that show these claims.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,7 +67,7 @@ class Claims(BaseModel):
     note: str
     rows: tuple[Row, ...] = ()
     benchmarks: tuple[Benchmark, ...] = ()
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[LabelClaim, ...] = ()
     also: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -79,7 +79,7 @@ class Claims(BaseModel):
 
 
 def claims(suite: str) -> Claims | None:
-    """Read what the source documents claim for a suite; None when they claim nothing.
+    """Load the claims shown with a suite; None if there are none.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def claims(suite: str) -> Claims | None:
         One line: the file, the key, what was found.
     """
     for path in sorted(REFERENCES.glob("*.yaml")):
-        found = validated(Claims, yaml.safe_load(path.read_text()), str(path))
-        if suite in (found.suite, *found.also):
-            return found
+        loaded = validated(Claims, yaml.safe_load(path.read_text()), str(path))
+        if suite in (loaded.suite, *loaded.also):
+            return loaded
     return None

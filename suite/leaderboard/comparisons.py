@@ -1,4 +1,4 @@
-"""Tables of what several cells say together: differences between models, sources of a lift."""
+"""Tables of analyses over several cells: differences between models, attribution of lift."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from suite.leaderboard.sections import Section
 from suite.plan.analyses import Analysis
 from suite.plan.plan import Plan
 
-ANSWERS = {
-    "static": "under one unchanged history (static)",
-    "static_input": "of it from static input (static - disjoint)",
+DESCRIPTIONS = {
+    "static": "with one unchanged history (static)",
+    "static_input": "of which from static input (static - disjoint)",
     "rolling": "over time (rolling)",
-    "random_net": "the architecture alone (random_net)",
+    "random_net": "by the architecture alone (random_net)",
     "training": "added by training (rolling - random_net)",
     "raw": "of the raw inputs (raw)",
-    "memorized": "memorized (unseen: trained - held out)",
+    "memorized": "by memorization (unseen: trained - held out)",
 }
-"""Figure of ``suite.steps.attribution``, and the question that it answers."""
+"""Figure of ``suite.steps.attribution`` -> its description in the table."""
 
 
 def sections(
-    found: list[tuple[Analysis, Any]],
+    results: list[tuple[Analysis, Any]],
     extra: list[tuple[Plan, Any]],
     claimed: Claims | None = None,
 ) -> list[Section]:
-    """Tables of finished analyses, and of open-set and inversion figures.
+    """Make the tables of finished analyses, and of open-set and inversion figures.
 
     Parameters
     ----------
-    found
-        Analyses with their results.
+    results
+        Finished analyses with their results.
     extra
-        Plans with the further figures of their cell, by metric key.
+        Plans with further figures of their cells, by metric key.
     claimed
-        What stands beside the figures of the labels.
+        Claims to show beside the figures of the labels.
     """
     fits = [
         labels.Entry(analysis.names, analysis.step.inputs[1].arguments["model"], result)
-        for analysis, result in found
+        for analysis, result in results
         if analysis.step.kind == "tasks"
     ]
     tables = [
-        _difference_table(found),
-        _attribution_table(found),
+        _difference_table(results),
+        _attribution_table(results),
         *labels.sections(fits, claimed),
         *_extra_tables(extra),
     ]
     return [table for table in tables if table.lines]
 
 
-def _difference_table(found: list[tuple[Analysis, Any]]) -> Section:
+def _difference_table(results: list[tuple[Analysis, Any]]) -> Section:
     from attacks.measures.comparisons import holm
 
     shared = ("dataset", "protocol", "defense", "attack", "seed")
     rows = [
         (analysis.names, row)
-        for analysis, result in found
+        for analysis, result in results
         if analysis.step.kind == "differences"
         for row in result.rows
     ]
@@ -76,34 +76,34 @@ def _difference_table(found: list[tuple[Analysis, Any]]) -> Section:
         )
         for (names, row), p in zip(rows, adjusted, strict=True)
     ]
-    title = f"paired differences of lift between models; p after Holm, {len(lines)} comparisons"
+    title = f"paired differences in lift between models; Holm-adjusted p, comparisons: {len(lines)}"
     header = (*shared, "first", "second", "first - second", "p")
     return Section(title=title, header=header, lines=tuple(lines))
 
 
-def _attribution_table(found: list[tuple[Analysis, Any]]) -> Section:
+def _attribution_table(results: list[tuple[Analysis, Any]]) -> Section:
     shared = ("dataset", "model", "attack", "seed")
     lines = [
         (
             *(str(analysis.names[key]) for key in shared),
             f"{result.num_gallery:,}",
-            question,
+            description,
             _figure(*result.figures[key]),
         )
-        for analysis, result in found
+        for analysis, result in results
         if analysis.step.kind == "attribution"
-        for key, question in ANSWERS.items()
+        for key, description in DESCRIPTIONS.items()
     ]
-    title = "where the lift comes from, every figure at the smallest N among them"
+    title = "attribution of lift, all figures at the smallest N among them"
     return Section(title=title, header=(*shared, "N", "what", "lift"), lines=tuple(lines))
 
 
 def _extra_tables(extra: list[tuple[Plan, Any]]) -> Iterator[Section]:
     shared = ("dataset", "protocol", "model", "release", "attack", "seed")
     titles = {
-        "reid/fnir_at_fpir_": "open set: FNIR at three FPIR; empty: too few unknown probes",
-        "inversion/": "inversion: what the vector tells about the history",
-        "reid/num_": "vectors that differ but are not told apart: equal once rounded to float32 "
+        "reid/fnir_at_fpir_": "open set: FNIR at three FPIR; empty if too few probes are unknown",
+        "inversion/": "inversion: what the vector reveals about the history",
+        "reid/num_": "distinct vectors not distinguished: equal after rounding to float32 "
         "(num_rounded); probes whose true user ties with a user of another vector (num_tied_apart)",
     }
     for prefix, title in titles.items():

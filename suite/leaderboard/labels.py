@@ -1,4 +1,4 @@
-"""Tables of a multi-task suite: measured beside claimed, by category, and what a student keeps."""
+"""Tables of a multi-task suite: by label with claims, by category, and of distilled models."""
 
 from __future__ import annotations
 
@@ -8,52 +8,54 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
-from suite.artifacts.figures import MEAN, Tasks
+from suite.artifacts.figures import MEAN, LabelFigures
 from suite.leaderboard.claims import Claims
 from suite.leaderboard.sections import Point, Section
 from suite.parts import Part
 
 BASELINE, READER = "nn_classifier", "text_nn"
-"""Models that a gain is over, and whose gain a student is to keep."""
+"""Baseline of the gains, and the text model whose gain a student is compared with."""
 
-DRAWN = "retweet"
-"""Label whose gains are drawn by category, as the source document does, where there is one."""
+PLOTTED = "retweet"
+"""Label whose gains are plotted by category if it exists, as in the recsys2021 claims."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What was measured of one fitted model.
+    """Figures of one fitted model.
 
     Attributes
     ----------
     names
-        ``dataset, synthetic, model, seed``; of several seeds also ``seeds``, their number.
+        ``dataset, synthetic, model, seed``; with several seeds also ``seeds``, their number.
     model
         The model's name and parameters.
     tasks
-        Its figures.
+        Figures by label.
     """
 
     names: dict[str, Any]
     model: Part
-    tasks: Tasks
+    figures: LabelFigures
 
     def mean(self, key: str) -> float | None:
-        """Mean over the labels of average precision or area, before any fine-tuning."""
-        found = (
-            row[key] for row in self.tasks.rows if row["label"] == MEAN and row["stage"] == "fitted"
+        """Mean of ``ap`` or ``auc`` over the labels, before any fine-tuning."""
+        means = (
+            row[key]
+            for row in self.figures.rows
+            if row["label"] == MEAN and row["stage"] == "fitted"
         )
-        return next(found, None)
+        return next(means, None)
 
     @property
     def is_of_one_label(self) -> bool:
-        """Whether ``engaged`` is all that the model predicts."""
-        return {row["label"] for row in self.tasks.rows} == {"engaged", MEAN}
+        """Whether the model predicts ``engaged`` only."""
+        return {row["label"] for row in self.figures.rows} == {"engaged", MEAN}
 
     @property
     def by_label(self) -> list[dict[str, Any]]:
-        """Rows of the labels, without a mean where ``engaged`` would be all that is in it."""
-        return [r for r in self.tasks.rows if not (self.is_of_one_label and r["label"] == MEAN)]
+        """Rows of the labels, without their mean if ``engaged`` is the only one."""
+        return [r for r in self.figures.rows if not (self.is_of_one_label and r["label"] == MEAN)]
 
     @property
     def is_student(self) -> bool:
@@ -62,9 +64,9 @@ class Entry:
 
 
 def sections(entries: list[Entry], claimed: Claims | None) -> list[Section]:
-    """Return the tables that the entries allow, each figure the mean over its seeds.
+    """Make the tables that the entries allow; each figure is the mean over its seeds.
 
-    An interval is the mean of the seeds' bounds. Without entries there are no tables.
+    An interval is the mean of the seeds' bounds. Without entries there is no table.
     """
     if not entries:
         return []
@@ -78,25 +80,27 @@ def sections(entries: list[Entry], claimed: Claims | None) -> list[Section]:
 
 
 def _over_seeds(entries: list[Entry]) -> list[Entry]:
-    """Make one entry of each data set and model: figures and bounds are means over its seeds."""
+    """Merge the seeds of each dataset and model by averaging figures and bounds."""
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         groups.setdefault((entry.names["dataset"], entry.names["model"]), []).append(entry)
-    found = []
+    merged = []
     for group in groups.values():
-        tasks = [entry.tasks for entry in group]
-        merged = Tasks(
-            rows=_mean_rows(t.rows for t in tasks),
-            by_category=_mean_rows(t.by_category for t in tasks),
-            facts={name: fmean(t.facts[name] for t in tasks) for name in tasks[0].facts},
-            num_parameters=round(fmean(t.num_parameters for t in tasks)),
+        seeds = [entry.figures for entry in group]
+        means = LabelFigures(
+            rows=_mean_rows(figures.rows for figures in seeds),
+            by_category=_mean_rows(figures.by_category for figures in seeds),
+            facts={
+                name: fmean(figures.facts[name] for figures in seeds) for name in seeds[0].facts
+            },
+            num_parameters=round(fmean(figures.num_parameters for figures in seeds)),
         )
-        found.append(Entry({**group[0].names, "seeds": len(group)}, group[0].model, merged))
-    return found
+        merged.append(Entry({**group[0].names, "seeds": len(group)}, group[0].model, means))
+    return merged
 
 
 def _mean_rows(of_seeds: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Average the rows of equal texts."""
+    """Average the rows that are equal in their text columns."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in chain.from_iterable(of_seeds):
         texts = tuple(value for value in row.values() if isinstance(value, str))
@@ -108,7 +112,7 @@ def _mean_rows(of_seeds: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]
 
 
 def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
-    """One line for each label, source, stage and model; claimed lines say so."""
+    """Make one line per label, source, stage and model; claimed lines are marked."""
     lines: dict[str, list[tuple[str, ...]]] = {}
     for claim in claimed.tasks if claimed is not None else ():
         rce = f"{claim.rce:.2f}" + (f" ({claim.note})" if claim.note else "")
@@ -122,7 +126,7 @@ def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
             lines.setdefault(row["label"], []).append((*names, *figures))
     ordered = [label for label in lines if label != MEAN] + [MEAN]
     return Section(
-        title="AP and RCE of each label on test, claimed and measured; mean: of all but engaged",
+        title="AP and RCE of each label on test, claimed and measured; mean: all but engaged",
         header=("label", "source", "stage", "model", "seeds", "AP", "RCE"),
         lines=tuple((label, *line) for label in ordered for line in lines.get(label, [])),
         points=tuple(
@@ -141,26 +145,26 @@ def _by_label(entries: list[Entry], claimed: Claims | None) -> Section:
 
 
 def _by_category(entries: list[Entry]) -> Section:
-    """Figures by the items' category (for recsys2021 the language), and the gain over the NN.
+    """Figures by item category (for recsys2021 the language), and the gain over the baseline.
 
-    The mean of the labels for every model, and each label for those that read texts.
+    Every model has the mean over the labels; those that read texts also have each label.
     """
     lines, points = [], []
     for entry, base in _with_baseline(e for e in entries if not e.is_of_one_label):
-        before = {(row["category"], row["label"]): row for row in base.tasks.by_category}
-        rows = entry.tasks.by_category
-        drawn = DRAWN if any(row["label"] == DRAWN for row in rows) else MEAN
+        before = {(row["category"], row["label"]): row for row in base.figures.by_category}
+        rows = entry.figures.by_category
+        plotted = PLOTTED if any(row["label"] == PLOTTED for row in rows) else MEAN
         for row in rows:
             if row["label"] != MEAN and entry.model.name != READER:
                 continue
             names = (str(entry.names[key]) for key in ("dataset", "model", "seeds"))
             figures = [f"{row['ap']:.3f}", "", f"{row['rce']:.1f}", ""]
-            known = before.get((row["category"], row["label"]))
-            if known is not None and entry is not base:
-                gain = 100 * (row["ap"] / known["ap"] - 1)
-                figures[1::2] = f"{gain:+.1f} %", f"{row['rce'] - known['rce']:+.1f}"
-                if row["label"] == drawn:
-                    group = f"{entry.names['dataset']}: {row['category']}, {drawn}"
+            baseline = before.get((row["category"], row["label"]))
+            if baseline is not None and entry is not base:
+                gain = 100 * (row["ap"] / baseline["ap"] - 1)
+                figures[1::2] = f"{gain:+.1f} %", f"{row['rce'] - baseline['rce']:+.1f}"
+                if row["label"] == plotted:
+                    group = f"{entry.names['dataset']}: {row['category']}, {plotted}"
                     points.append(Point(group=group, name=entry.names["model"], value=gain))
             lines.append((*names, row["category"], row["label"], f"{row['events']:,.0f}", *figures))
     return Section(
@@ -175,7 +179,7 @@ def _by_category(entries: list[Entry]) -> Section:
 
 
 def _kept(entries: list[Entry]) -> Section:
-    """Size of each text model and the share of the full one's gain that it keeps."""
+    """Size of each text model, and its gain as a share of the full one's."""
     lines = []
     for entry, base in _with_baseline(entries):
         full = next(
@@ -186,9 +190,9 @@ def _kept(entries: list[Entry]) -> Section:
             continue
         names = (str(entry.names[key]) for key in ("dataset", "model", "seeds"))
         figures = (text for key in ("ap", "auc") for text in _share(key, entry, full, base))
-        lines.append((*names, f"{entry.tasks.num_parameters:,}", *figures))
+        lines.append((*names, f"{entry.figures.num_parameters:,}", *figures))
     return Section(
-        title=f"what distillation keeps: gains over {BASELINE}, as a share of the whole encoder's",
+        title=f"distillation: gains over {BASELINE}, as a share of the full encoder's",
         header=(
             *("dataset", "model", "seeds", "parameters"),
             *("mean AP", "gain", "kept", "mean AUC", "gain", "kept"),
@@ -198,10 +202,10 @@ def _kept(entries: list[Entry]) -> Section:
 
 
 def _share(key: str, entry: Entry, full: Entry, base: Entry) -> tuple[str, str, str]:
-    """Value, gain over the baseline, and that gain as a share of the full encoder's."""
+    """Format a value, its gain over the baseline, and the gain's share of the full encoder's."""
     value, best, before = (e.mean(key) or 0.0 for e in (entry, full, base))
     gain, whole = value - before, best - before
-    share = f"{100 * gain / whole:.0f} %" if whole > 0 else "there is no gain to keep"
+    share = f"{100 * gain / whole:.0f} %" if whole > 0 else "no gain to keep"
     return f"{value:.3f}", f"{gain:+.3f}", share
 
 
@@ -213,7 +217,7 @@ def _pretraining(entries: list[Entry]) -> Section:
             f"{value:.4g}",
         )
         for entry in entries
-        for name, value in entry.tasks.facts.items()
+        for name, value in entry.figures.facts.items()
     )
     return Section(
         title="pretraining on the data's own texts",
@@ -223,10 +227,10 @@ def _pretraining(entries: list[Entry]) -> Section:
 
 
 def _with_baseline(entries: Iterable[Entry]) -> Iterable[tuple[Entry, Entry]]:
-    """Pair each entry with the first NN classifier of several labels on the same data."""
-    known = list(entries)
-    for entry in known:
-        for base in known:
+    """Pair each entry with the first baseline of several labels on the same data."""
+    listed = list(entries)
+    for entry in listed:
+        for base in listed:
             if base.model.name == BASELINE and not base.is_of_one_label and _same(base, entry):
                 yield entry, base
                 break

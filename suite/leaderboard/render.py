@@ -1,8 +1,8 @@
-"""The leaderboard as people read it: CSV, Markdown, terminal.
+"""The leaderboard as CSV, Markdown and terminal output.
 
-Lift grows with N by construction, so rows are ranked by lift only within one data set, protocol
-and N; these, with chance, stand in the title of each group. Rows that differ in nothing but the
-seed are shown as one line; the rows themselves stay in the CSV and JSON.
+Lift grows with N by construction, so rows are ranked by lift only within one dataset, protocol and
+N, which are in the title of each group along with chance. Rows that differ only in the seed are
+shown as one line; CSV and JSON have every row.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from suite.leaderboard.sections import Section
 WIDTH = 120
 
 TINY = 1e-6
-"""Shown as 0: the lower end of an interval may be as small as 1e-17."""
+"""Smaller figures are shown as 0: the lower end of an interval may be 1e-17."""
 
-READING = (
+EXPLANATION = (
     "[a, b]: 95 % interval over users; with several seeds, the mean of the seeds' bounds. "
-    "sd: standard deviation over seeds. x raw: lift divided by that of the strongest reading "
-    "of the model's own inputs in the same protocol, over blocks of them and the suite's plain "
-    "attacks, chosen on validation; above 1, by more than the two intervals allow, the model "
-    "amplifies."
+    "sd: standard deviation over seeds. x raw: lift divided by that of the strongest attack on the "
+    "model's own inputs in the same protocol, over blocks of inputs and the suite's plain attacks, "
+    "selected on validation; above 1 by more than the two intervals allow, the model amplifies "
+    "what its inputs reveal."
 )
 
 NO_UTILITY = (
-    "No AUC under a defense: the model's scores do not pass through it, and those of undefended "
-    "vectors would make any defense look free."
+    "No AUC under a defense: the model's scores do not depend on it, and the AUC of undefended "
+    "vectors would make any defense appear free of cost."
 )
 
 MARKED = (
-    "per user: the lift and the interval over users, each counting once, shown first where a few "
-    "active users decide the lift over probes or the AUC, so that its interval may cover too "
-    "seldom (interval_reason in the CSV and JSON)."
+    "per user: lift and interval over users with equal weight, shown first if a few active users "
+    "dominate the lift over probes or the AUC, so that its interval may cover less often than 95 % "
+    "(interval_reason in the CSV and JSON)."
 )
 
 NAMES = ("model", "release", "defense", "attack")
@@ -56,34 +56,34 @@ SEEDS = ("seeds", "lift sd", "AUC sd")
 
 @dataclass(frozen=True)
 class Line:
-    """Done rows, at least one, that differ in nothing but the seed.
+    """One or more done rows that differ only in the seed.
 
     Attributes
     ----------
     num_seeds
-        Seeds that were asked for, failed ones included.
+        Number of seeds in the suite, failed ones included.
     """
 
     rows: tuple[Row, ...]
     num_seeds: int
 
     def values(self, key: str) -> list[float]:
-        """One value of a metric per seed that has it."""
+        """Values of a metric, one per seed that has it."""
         return [value for row in self.rows if (value := getattr(row, key)) is not None]
 
     def mean(self, key: str) -> float | None:
-        """Mean of a metric over the seeds; None where no seed has it."""
+        """Mean of a metric over the seeds; None if no seed has it."""
         values = self.values(key)
         return fmean(values) if values else None
 
     def spread(self, key: str) -> float | None:
-        """Sample standard deviation of a metric over the seeds; None below two."""
+        """Sample standard deviation of a metric over the seeds; None with fewer than two."""
         values = self.values(key)
         return stdev(values) if len(values) > 1 else None
 
     @property
     def amplification(self) -> float | None:
-        """Lift relative to the strongest reading of the inputs; above 1 the model amplifies."""
+        """Lift relative to the strongest attack on the inputs; above 1 the model amplifies it."""
         lift, raw = self.mean("lift"), self.mean("raw_lift")
         return lift / raw if lift is not None and raw else None
 
@@ -107,11 +107,11 @@ class Line:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether no row's intervals over probes or events are marked."""
+        """Whether no row has an unreliable interval over probes or events."""
         return all(row.interval != "unreliable" for row in self.rows)
 
     def _lift(self) -> str:
-        """Lift over probes; where its interval is unreliable the lift over users goes first."""
+        """Lift over probes, preceded by the lift over users if its interval is unreliable."""
         keys = ("per_user_top1", "per_user_top1_low", "per_user_top1_high", "num_gallery")
         over_users, low, high, size = map(self.mean, keys)
         if self.is_reliable or over_users is None or low is None or high is None or size is None:
@@ -127,13 +127,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """Lines that may be compared by lift: one data set, protocol and N; largest lift first."""
+    """Lines comparable by lift: one dataset, protocol and N; in descending order of lift."""
 
     lines: tuple[Line, ...]
 
     @property
     def title(self) -> str:
-        """Data set, protocol, N, chance and the events behind them."""
+        """Dataset, protocol, N, chance and numbers of events."""
         row = self.lines[0].rows[0]
         parts = [row.dataset + (" (synthetic users)" if row.synthetic else ""), row.protocol]
         if row.num_gallery is not None:
@@ -148,15 +148,15 @@ class Group:
 
 
 def groups(rows: Sequence[Row]) -> list[Group]:
-    """Group the done rows by data set, protocol and N; lines in order of their mean lift."""
-    asked = Counter(map(_apart_from_seed, rows))
+    """Group the done rows by dataset, protocol and N, in descending order of mean lift."""
+    num_seeds = Counter(map(_apart_from_seed, rows))
     done = [row for row in rows if row.status == "done"]
-    found = []
+    grouped = []
     for _, members in _by(done, _comparable):
-        lines = [Line(tuple(same), asked[key]) for key, same in _by(members, _apart_from_seed)]
+        lines = [Line(tuple(same), num_seeds[key]) for key, same in _by(members, _apart_from_seed)]
         lines.sort(key=lambda line: -(line.mean("lift") or 0.0))
-        found.append(Group(tuple(lines)))
-    return found
+        grouped.append(Group(tuple(lines)))
+    return grouped
 
 
 def _comparable(row: Row) -> tuple[Any, ...]:
@@ -173,46 +173,46 @@ def _apart_from_seed(row: Row) -> tuple[Any, ...]:
 def _by(
     rows: Iterable[Row], key: Callable[[Row], tuple[Any, ...]]
 ) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
-    for found, members in groupby(sorted(rows, key=key), key=key):
-        yield found, list(members)
+    for value, members in groupby(sorted(rows, key=key), key=key):
+        yield value, list(members)
 
 
 def sections(board: Leaderboard) -> list[Section]:
-    """Return the measured groups, what they say together, the failed cells, then the claims."""
+    """Make the tables of measured groups, analyses, failed cells and claims, in that order."""
     seeds = len({row.seed for row in board.rows}) > 1
-    found = [_section(group.title, group.lines, seeds=seeds) for group in groups(board.rows)]
-    found += [*_readings(board), *board.analyses]
+    tables = [_section(group.title, group.lines, seeds=seeds) for group in groups(board.rows)]
+    tables += [*_strongest_on_inputs(board), *board.analyses]
     if board.failed:
         keys = ("dataset", "protocol", *NAMES, "seed", "reason")
-        # A reason may be a whole file of text; the JSON and the CSV keep it.
+        # A reason may be very long; JSON and CSV have it in full.
         failed = (tuple(f"{getattr(row, key)!s:.300}" for key in keys) for row in board.failed)
-        found.append(
+        tables.append(
             Section(title=f"failed cells: {len(board.failed)}", header=keys, lines=tuple(failed))
         )
     claimed = claims(board.suite)
     if claimed is not None:
-        found += [
+        tables += [
             _section(f"claimed, not measured: {group.title}", group.lines, seeds=False)
             for group in groups(claimed.rows)
         ]
         quoted = tuple((b.method, b.metric, str(b.value), b.note) for b in claimed.benchmarks)
         header = ("method", "metric", "value", "note")
         if quoted:
-            found.append(Section(title="claimed of others", header=header, lines=quoted))
-    return found
+            tables.append(Section(title="claimed of others", header=header, lines=quoted))
+    return tables
 
 
-def _readings(board: Leaderboard) -> Iterator[Section]:
-    """List how each model's inputs were read most strongly, which "x raw" is relative to."""
-    known = {
+def _strongest_on_inputs(board: Leaderboard) -> Iterator[Section]:
+    """List the strongest attack on each model's inputs, which "x raw" is relative to."""
+    lines = {
         (row.dataset, row.protocol, row.model, row.raw_by, _figure(row.raw_lift)): None
         for row in board.rows
         if row.raw_by is not None
     }
-    if known:
+    if lines:
         header = ("dataset", "protocol", "model", "block, attack", "lift")
-        title = "strongest reading of each model's inputs, chosen on validation"
-        yield Section(title=title, header=header, lines=tuple(known))
+        title = "strongest attack on each model's inputs, selected on validation"
+        yield Section(title=title, header=header, lines=tuple(lines))
 
 
 def _section(title: str, lines: Iterable[Line], *, seeds: bool) -> Section:
@@ -222,14 +222,14 @@ def _section(title: str, lines: Iterable[Line], *, seeds: bool) -> Section:
 
 
 def title(board: Leaderboard) -> str:
-    """Suite, cells done and failed, and whether the users are simulated."""
+    """Return the suite, the number of finished cells, and whether users are simulated."""
     done = len(board.rows) - len(board.failed)
     text = f"{board.suite}: {done} of {len(board.rows)} cells done"
-    return f"{text}; SYNTHETIC users, no claim about real ones" if board.synthetic else text
+    return f"{text}; SYNTHETIC users, not real ones" if board.synthetic else text
 
 
 def notes(board: Leaderboard) -> list[str]:
-    """Return how to read the columns, what is missing and why, and the caveats of claims."""
+    """Return explanations of the columns and of missing figures, and the caveats of claims."""
     claimed = claims(board.suite)
     undetermined = any(
         row.status == "done" and row.release == "model" and row.defense != "none"
@@ -238,7 +238,7 @@ def notes(board: Leaderboard) -> list[str]:
     )
     marked = any(row.interval == "unreliable" for row in board.rows)
     return [
-        READING,
+        EXPLANATION,
         *([MARKED] if marked else []),
         *([NO_UTILITY] if undetermined else []),
         *_below_chance(board),
@@ -247,22 +247,23 @@ def notes(board: Leaderboard) -> list[str]:
 
 
 def _below_chance(board: Leaderboard) -> Iterator[str]:
-    """Name the rows that are worse than a guess, which no identity explains."""
-    found = [
+    """Name the rows with a lift below chance, interval included."""
+    below = [
         f"{row.model} {row.release}, {row.protocol}, {row.defense}, {row.attack}, seed {row.seed}"
         for row in board.rows
         if row.lift_high is not None and row.lift_high < 1
     ]
-    if found:
-        listed = "; ".join(found)
+    if below:
+        listed = "; ".join(below)
         yield (
-            f"Below chance, interval and all: {listed}. Something else than identity decides "
-            "there, such as a defense, or how the events were dealt; it is no sign of anonymity."
+            f"Below chance, including the interval: {listed}. This is not a sign of anonymity: "
+            "something other than identity, such as a defense or the assignment of events to "
+            "gallery and probes, determines the matches."
         )
 
 
 def csv(board: Leaderboard) -> str:
-    """All rows with all keys; a null is an empty field."""
+    """Format all rows with all keys; a null is an empty field."""
     text = io.StringIO()
     writer = csv_format.DictWriter(text, list(Row.model_fields), lineterminator="\n")
     writer.writeheader()
@@ -271,7 +272,7 @@ def csv(board: Leaderboard) -> str:
 
 
 def markdown(board: Leaderboard) -> str:
-    """All sections as pipe tables."""
+    """Format all sections as pipe tables."""
     parts = [f"# {title(board)}"]
     for section in sections(board):
         rows = [section.header, ["---"] * len(section.header), *section.lines]
@@ -289,7 +290,7 @@ def show(board: Leaderboard, file: TextIO | None = None) -> None:
     console = Console(file=file)
     if not console.is_terminal:
         console.width = WIDTH
-    # Text, not str: rich would read the brackets of an interval or a reason as markup.
+    # Text, not str: rich would parse brackets in an interval or a reason as markup.
     console.print(Text(title(board), style="bold"))
     for section in sections(board):
         console.print()

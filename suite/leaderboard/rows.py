@@ -1,7 +1,7 @@
-"""Cells become one table: a row per cell, a leaderboard per suite.
+"""Rows and leaderboards: one row per cell, one leaderboard per suite.
 
-A row is plain data with fixed keys. Two leaderboards are equal when all but the seconds are, so a
-repeated, a continued and a distributed run can be compared in one line.
+A row is plain data with fixed keys. Two leaderboards are equal if all but their seconds are, so
+repeated, resumed and distributed runs can be compared directly.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ Rate = Annotated[float, Field(ge=0, le=1)]
 Rank = Annotated[float, Field(ge=1)]
 
 SLACK = 1e-9
-"""Means of shares differ in the last bit."""
+"""Relative tolerance, as means of shares differ in the last bit."""
 
 _T = TypeVar("_T", bound=BaseModel)
 
 
 class Row(BaseModel):
-    """One cell of a suite with everything that was measured.
+    """One cell of a suite with all its figures.
 
-    A metric that does not exist is null: utility of a release without a model or of defended
-    vectors, an interval that was not asked for, everything of a failed cell.
+    A metric that does not exist is null: the utility of a release without a model or of defended
+    vectors, an interval without a bootstrap, all figures of a failed cell.
 
     Attributes
     ----------
     reason
-        Why the cell failed; of a done one what a reader must know: which attack was chosen, why
-        utility is null, that the lift is below chance.
+        Why the cell failed; for a done cell, remarks: which attack was selected, why utility is
+        null, that the lift is below chance.
     auc, auc_low, auc_high, ap, f1, log_loss
         Utility on the test window, label ``engaged``; log loss in nats.
     top1, top5, top10, top20, mrr, mean_rank, median_rank
@@ -58,22 +58,22 @@ class Row(BaseModel):
     lift
         top1 / chance, with chance = 1/N.
     raw_lift
-        Lift of the strongest reading of the model's own scaled inputs in the same protocol,
+        Lift of the strongest attack on the model's own scaled inputs in the same protocol,
         undefended: the best pair of a block of the inputs and one of the suite's plain attacks,
-        chosen on validation. Null where the row's own attack is none of these.
+        selected on validation. Null if the row's own attack is not a plain one.
     raw_by
         That block and attack, such as ``aggregates, cosine``.
     num_gallery, num_probes, num_dropped
-        N, probes scored, events left out.
+        N, the number of probes, and the number of events left out.
     num_users_always, num_users_never
-        Users whose every probe, or no probe, is identified.
+        Number of users all, or none, of whose probes are identified.
     per_user_top1
         Mean over users of each user's top-1.
     interval, interval_reason
-        ``unreliable`` where the interval of a figure over probes or events may cover less often
-        than it says; which figure, and why. Those of per_user_top1 hold.
+        ``unreliable`` if the interval of a figure over probes or events may cover less often than
+        its nominal level; which figure, and why. Those of per_user_top1 are reliable.
     fit_s, represent_s, attack_s
-        Seconds of the three steps; left out of every comparison.
+        Seconds of the three steps; ignored in comparisons.
     digest
         Content digest of the cell.
     """
@@ -134,18 +134,18 @@ class Row(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Row:
-        """Refuse what no ranking can yield; published leaderboards elsewhere hold such rows."""
+        """Reject rows that no ranking can produce, as seen in published leaderboards."""
         if self.status == "failed" and not self.reason:
             raise ValueError("a failed cell needs a reason")
-        ladder = ("top1", "top5", "top10", "top20")
-        if self._falls(ladder):
-            raise ValueError("top1, top5, top10, top20 must not fall")
+        top_k = ("top1", "top5", "top10", "top20")
+        if self._falls(top_k):
+            raise ValueError("top1, top5, top10, top20 must not decrease")
         if self._falls(("top1", "mrr")):
             raise ValueError("mrr must be at least top1")
         for name in (low.removesuffix("_low") for low in type(self).model_fields if "_low" in low):
             if self._falls((f"{name}_low", name, f"{name}_high")):
                 raise ValueError(f"{name} must lie within its interval")
-        # Claimed figures are rounded each by itself.
+        # Claimed figures are rounded independently.
         ends = () if self.digest.startswith("claimed") else ("", "_low", "_high")
         for end in ends:
             top1, lift = getattr(self, f"top1{end}"), getattr(self, f"lift{end}")
@@ -156,13 +156,13 @@ class Row(BaseModel):
         return self
 
     def _falls(self, keys: tuple[str, ...]) -> bool:
-        """Whether one of the figures that are there is below one before it."""
-        found = [value for key in keys if (value := getattr(self, key)) is not None]
-        return any(high < low - SLACK * max(1, low) for low, high in pairwise(found))
+        """Whether any figure that exists is smaller than the one before it."""
+        values = [value for key in keys if (value := getattr(self, key)) is not None]
+        return any(high < low - SLACK * max(1, low) for low, high in pairwise(values))
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """Where the row stands in a leaderboard, whatever was measured and in whatever order."""
+        """Sort key of the row in a leaderboard, independent of its figures."""
         return (
             self.dataset,
             self.protocol,
@@ -175,7 +175,7 @@ class Row(BaseModel):
         )
 
     def result(self) -> dict[str, Any]:
-        """Return all but the seconds: what two runs of the same cell must share."""
+        """Return all but the seconds: what must be equal in two runs of the same cell."""
         return {key: value for key, value in self.model_dump().items() if not key.endswith("_s")}
 
 
@@ -184,7 +184,7 @@ def _in_place(rows: tuple[Row, ...]) -> tuple[Row, ...]:
 
 
 class Leaderboard(BaseModel):
-    """The rows of one suite, in one order whatever order the cells finished in.
+    """The rows of one suite, in an order that does not depend on that of execution.
 
     Attributes
     ----------
@@ -218,7 +218,7 @@ class Leaderboard(BaseModel):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the suite's name and all keys of all rows but the seconds."""
+        """SHA-256 of the suite's name and of all rows without their seconds."""
         content = {"suite": self.suite, "rows": [row.result() for row in self.rows]}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -234,7 +234,7 @@ class Leaderboard(BaseModel):
         return tuple(row for row in self.rows if row.status == "failed")
 
     def equal(self, other: Leaderboard) -> bool:
-        """Whether the other holds the same results, however long they took."""
+        """Whether the other has the same results, regardless of time."""
         return self.digest == other.digest
 
     def frame(self) -> pl.DataFrame:
@@ -250,7 +250,7 @@ class Leaderboard(BaseModel):
         return pl.DataFrame([row.model_dump() for row in self.rows], schema=schema)
 
     def to_json(self) -> str:
-        """Return the leaderboard as JSON, one row a line: a change reads as a diff of lines."""
+        """Return the leaderboard as JSON, one row per line, for readable diffs."""
         head = {"suite": self.suite, "digest": self.digest}
         head |= self.model_dump(include={"versions", "analyses"})
         lines = [json.dumps(row.model_dump(), allow_nan=False) for row in self.rows]
@@ -264,8 +264,8 @@ class Leaderboard(BaseModel):
         Raises
         ------
         ValueError
-            One line: not JSON, an unknown or missing key, a value out of its range, or rows that
-            do not match the digest beside them.
+            One line: invalid JSON, an unknown or missing key, a value out of range, or rows that
+            do not match the file's digest.
         """
         try:
             data = json.loads(text)
@@ -278,7 +278,7 @@ class Leaderboard(BaseModel):
         if digest is not None and digest != board.digest:
             raise ValueError(
                 f"leaderboard: the rows hash to {board.digest[:12]}, the file says "
-                f"{str(digest)[:12]}; it was edited after it was written"
+                f"{str(digest)[:12]}; the file was edited after it was written"
             )
         return board
 
@@ -289,7 +289,7 @@ def validated(kind: type[_T], data: Any, name: str) -> _T:
     Raises
     ------
     ValueError
-        One line: the name of the source, the key, what was found.
+        One line: the source, the key, what was found.
     """
     try:
         return kind.model_validate(data)

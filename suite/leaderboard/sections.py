@@ -1,4 +1,4 @@
-"""Tables of texts, and the points that the page draws of them."""
+"""Tables of strings, and points plotted from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import (
 
 
 class Point(BaseModel):
-    """A figure to be drawn: over ``group``, in the color of ``name``, with bounds if it has any."""
+    """A point of a plot: over ``group``, in the color of ``name``, with bounds if it has any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,7 +21,7 @@ class Point(BaseModel):
 
 
 class Section(BaseModel):
-    """A table with its title; all cells are texts. Where it has points, the page draws them."""
+    """A table of strings with its title, and points to plot, if any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

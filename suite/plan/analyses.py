@@ -1,4 +1,4 @@
-"""Steps over the attacks of several cells, planned where the cells of a suite allow them."""
+"""Analysis steps over several cells, planned if a suite has the cells they need."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from suite.plan.plan import Plan, Step
 from suite.spec import Cell
 
 SWAPS_PER_COMPARISON = 100
-"""Random swaps behind a p for each comparison of the suite: after Holm it can still be 0.01."""
+"""Random swaps per comparison of a suite, so that a Holm-adjusted p can still be 0.01."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A step over the attacks of several cells.
+    """An analysis step and the cells it is about.
 
     Attributes
     ----------
     names
-        What those cells have in common.
+        Names that the cells have in common.
     step
-        Of the kind ``differences``, ``attribution`` or ``tasks``.
+        Step of the kind ``differences``, ``attribution`` or ``tasks``.
     """
 
     names: dict[str, Any]
     step: Step
 
 
-def analyses(plans: list[Plan], replicates: int, *, tasks: bool = False) -> list[Analysis]:
-    """Plan what the cells of a suite allow: nothing where no two of them belong together.
+def analyses(plans: list[Plan], replicates: int, *, by_label: bool = False) -> list[Analysis]:
+    """Plan the analyses that the cells of a suite allow.
 
-    With ``tasks`` every fitted model is also measured by label.
+    With ``by_label`` every fitted model is also measured by label.
     """
-    by_label = _tasks(plans, replicates) if tasks else ()
-    return [*_differences(plans, replicates), *_attributions(plans), *by_label]
+    labels = _labels(plans, replicates) if by_label else ()
+    return [*_differences(plans, replicates), *_attributions(plans), *labels]
 
 
 def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
@@ -49,7 +49,7 @@ def _differences(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
     for names, cells in families:
         arguments = {
             "names": [p.names["model"] for p in cells],
-            # Times the comparisons no p could else be small, whatever the difference.
+            # With fewer swaps no adjusted p could be small, whatever the difference.
             "swaps": max(replicates, SWAPS_PER_COMPARISON * comparisons),
             "seed": names["seed"],
         }
@@ -65,7 +65,7 @@ def _attributions(plans: list[Plan]) -> Iterator[Analysis]:
             yield _analysis("attribution", names, chosen, {})
 
 
-def _tasks(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
+def _labels(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
     fits = {p.timed["fit"].digest: p for p in plans if "fit" in p.timed}
     for p in fits.values():
         fit = p.timed["fit"]
@@ -76,7 +76,7 @@ def _tasks(plans: list[Plan], replicates: int) -> Iterator[Analysis]:
 
 
 def _protocol_and_release(cell: Cell) -> tuple[str, str]:
-    """Name the protocol, `unseen` with its users, and the release of a cell."""
+    """Return the protocol, for `unseen` with its users, and the release of a cell."""
     name = cell.protocol.name
     users = f"_{cell.protocol.parameters['users']}" if name == "unseen" else ""
     excluded = "_".join(("", *cell.protocol.parameters.get("exclude", ())))

@@ -77,7 +77,7 @@ KINDS = {
     "measure": StepKind("suite.steps.measure:measure", f"{_FIGURES}:Measures"),
     "best": StepKind("suite.steps.measure:best", f"{_FIGURES}:Measures"),
     "differences": StepKind("suite.steps.differences:differences", f"{_FIGURES}:Differences"),
-    "tasks": StepKind("suite.steps.labels:tasks", f"{_FIGURES}:Tasks"),
+    "tasks": StepKind("suite.steps.labels:measure_labels", f"{_FIGURES}:LabelFigures"),
     "attribution": StepKind("suite.steps.attribution:attribution", f"{_FIGURES}:Attribution"),
 }
 """By the name under which results are kept; in running order."""

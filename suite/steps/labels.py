@@ -1,4 +1,4 @@
-"""How well a model predicts each label, by category too, and before and after fine-tuning."""
+"""Prediction figures of a model by label, also by category, before and after fine-tuning."""
 
 from __future__ import annotations
 
@@ -13,71 +13,73 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from attacks.measures.bootstrap import expanded_percentiles
 from suite.artifacts.features import Features
-from suite.artifacts.figures import MEAN, Tasks
+from suite.artifacts.figures import MEAN, LabelFigures
 from suite.artifacts.fitted import Fitted
 from suite.training import scores
 
 MIN_POSITIVES = 20
-"""Of a label in a category; with fewer its figures say nothing."""
+"""Fewest positive events of a label in a category for which figures are computed."""
 
 KEYS = ("ap", "auc", "rce")
-"""Figures of a label."""
+"""Metrics of a label."""
 
 DRAWN_AT_ONCE = 2_000_000
-"""Events times resamples, of which a metric makes about ten copies."""
+"""Events times resamples at once; a metric makes about ten copies of them."""
 
 Values = NDArray[np.float64]
 
 
-def tasks(features: Features, fitted: Fitted, *, replicates: int, seed: int) -> Tasks:
+def measure_labels(
+    features: Features, fitted: Fitted, *, replicates: int, seed: int
+) -> LabelFigures:
     """Measure every label on the test window.
 
     Parameters
     ----------
     features
-        For the categories of the events' items.
+        Features, for the categories of the events' items.
     fitted
-        Scores of the model.
+        Fitted model, for its scores.
     replicates
-        Of the bootstrap over users.
+        Number of bootstrap resamples of users.
     seed
-        Of the bootstrap: models with the same users share their resamples.
+        Seed of the bootstrap: models with the same users share their resamples.
 
     Returns
     -------
-    Tasks
-        Labels without both classes on test are left out.
+    LabelFigures
+        Without labels that have one class on test.
     """
     events = features.events.select(
         "event_id", category=pl.Series(features.categorical[:, 0])
     ).join(fitted.scores.filter(pl.col("window") == "test"), on="event_id")
     weights = dict(zip(scores.labels(fitted.scores), fitted.positive_weight, strict=True))
-    known = {k: w for k, w in weights.items() if events[k].n_unique() == 2}
+    weights = {k: w for k, w in weights.items() if events[k].n_unique() == 2}
     draws = _draws(events["user_id"].to_numpy(), replicates, np.random.default_rng(seed))
     rows = [
         {"stage": stage, **row}
         for stage, prefix in (("fitted", ""), ("fine-tuned", scores.FINETUNED))
         if f"{prefix}logit" in events.columns
-        for row in _rows(events, known, prefix, draws)
+        for row in _rows(events, weights, prefix, draws)
     ]
     names = dict(enumerate(["unknown", *features.statistics["categories"]]))
     by_category = [
         {"category": names[int(number)], "events": len(part), **row}
         for (number,), part in sorted(events.partition_by("category", as_dict=True).items())
-        for row in _figures(part, _frequent(part, known))
+        for row in _figures(part, _frequent(part, weights))
     ]
-    return Tasks(rows, by_category, fitted.facts, fitted.num_parameters)
+    return LabelFigures(rows, by_category, fitted.facts, fitted.num_parameters)
 
 
 def average_precision(score: Values, label: NDArray[np.bool_], weight: Values) -> Values:
-    """Compute the average precision under several weightings of the same events at once.
+    """Average precision under several weightings of the same events.
 
     Parameters
     ----------
     score, label : (n,)
         Equal scores share one threshold.
     weight : (n, r)
-        How often each event counts in each of r samples; every one has a positive event.
+        Weight of each event in each of r samples, all of which have a positive event.
 
     Returns
     -------
@@ -86,16 +88,16 @@ def average_precision(score: Values, label: NDArray[np.bool_], weight: Values) -
     """
     order = np.argsort(-score, kind="stable")
     ranked, positive = weight[order], weight[order] * label[order, None]
-    # Precision at an event is that at the last of those with the same score.
+    # The precision at an event is that at the last event with the same score.
     last = np.searchsorted(-score[order], -score[order], side="right") - 1
     hits, seen = np.cumsum(positive, axis=0), np.cumsum(ranked, axis=0)
     precision = hits[last] / np.maximum(seen[last], 1)
-    found: Values = (positive * precision).sum(axis=0) / hits[-1]
-    return found
+    average: Values = (positive * precision).sum(axis=0) / hits[-1]
+    return average
 
 
 def area(score: Values, label: NDArray[np.bool_], weight: Values) -> Values:
-    """Compute the area under the ROC curve under several weightings of the same events at once.
+    """Area under the ROC curve under several weightings of the same events.
 
     Parameters
     ----------
@@ -114,9 +116,9 @@ def area(score: Values, label: NDArray[np.bool_], weight: Values) -> Values:
     others = weight[order] - positive
     before = np.concatenate([np.zeros((1, weight.shape[1])), np.cumsum(others, axis=0)])
     below, up_to = (before[np.searchsorted(ranked, ranked, side=s)] for s in ("left", "right"))
-    found: Values = (positive * (below + up_to)).sum(axis=0)
-    found /= 2 * positive.sum(axis=0) * before[-1]
-    return found
+    areas: Values = (positive * (below + up_to)).sum(axis=0)
+    areas /= 2 * positive.sum(axis=0) * before[-1]
+    return areas
 
 
 def _rows(
@@ -178,19 +180,19 @@ def _frequent(events: pl.DataFrame, weights: dict[str, float]) -> dict[str, floa
 
 
 def _relative_cross_entropy(log_odds: Values, label: NDArray[np.bool_], weight: Values) -> Values:
-    """Percent by which the cross entropy undercuts that of the base rate, ``(r,)`` or NaN."""
+    """Relative cross entropy in percent, against the base rate, ``(r,)``; NaN if undefined."""
     each = np.logaddexp(0.0, log_odds) - np.where(label, log_odds, 0.0)
     total = weight.sum(axis=0)
     base = (weight * label[:, None]).sum(axis=0) / total
-    # Without both classes there is nothing to undercut.
+    # Undefined without both classes.
     base[(base == 0) | (base == 1)] = np.nan
     naive = -(base * np.log(base) + (1 - base) * np.log1p(-base))
-    found: Values = 100 * (1 - (weight * each[:, None]).sum(axis=0) / total / naive)
-    return found
+    relative: Values = 100 * (1 - (weight * each[:, None]).sum(axis=0) / total / naive)
+    return relative
 
 
 def _draws(user: NDArray[np.int64], replicates: int, rng: np.random.Generator) -> Values:
-    """How often each event counts in each resample of whole users, ``(n, replicates)``."""
+    """Multiplicity of each event in each resample of whole users, ``(n, replicates)``."""
     row = np.unique(user, return_inverse=True)[1]
     num_users = int(row.max()) + 1
     counts = rng.multinomial(num_users, np.full(num_users, 1 / num_users), size=replicates)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from suite import spec
-from suite.artifacts.figures import Tasks
+from suite.artifacts.figures import LabelFigures
 from suite.leaderboard.claims import claims
 from suite.leaderboard.labels import Entry, sections
 from suite.parts import Part
@@ -30,7 +30,7 @@ def entry(model, ap, *, dataset="log", parameters=None, categories=(), facts=Non
     ]
     names = {"dataset": dataset, "synthetic": True, "model": model, "seed": 0}
     part = Part(name=model.split(" ")[0], parameters=parameters or {})
-    tasks = Tasks([row("like", ap), row("mean", ap)], by_category, facts or {}, 1234)
+    tasks = LabelFigures([row("like", ap), row("mean", ap)], by_category, facts or {}, 1234)
     return Entry(names, part, tasks)
 
 
@@ -51,14 +51,14 @@ def table(entries, title, claimed=None):
 
 
 def test_a_student_keeps_its_share_of_the_gain_over_the_nn_classifier():
-    lines = table(LADDER, "what distillation keeps").lines
+    lines = table(LADDER, "distillation").lines
     assert lines[0][3:] == ("1,234", "0.400", "+0.100", "100 %", "0.650", "+0.050", "100 %")
     assert lines[1][3:] == ("1,234", "0.380", "+0.080", "80 %", "0.640", "+0.040", "80 %")
 
 
 def test_without_a_gain_there_is_nothing_to_keep():
     worse = [LADDER[0], entry("text_nn", 0.30)]
-    assert table(worse, "what distillation keeps").lines[0][-1] == "there is no gain to keep"
+    assert table(worse, "distillation").lines[0][-1] == "no gain to keep"
 
 
 def test_the_gain_of_a_category_is_relative_to_the_nn_classifier_there():
@@ -73,7 +73,7 @@ def test_a_model_that_reads_shows_each_label_by_category_and_draws_the_gain_for_
     def with_retweets(name, ap, rce):
         made = entry(name, ap, categories=[("en", ap)])
         row = {"category": "en", "events": 50, "label": "retweet", "ap": ap / 2, "rce": rce}
-        tasks = Tasks(made.tasks.rows, [*made.tasks.by_category, row], {}, 1234)
+        tasks = LabelFigures(made.figures.rows, [*made.figures.by_category, row], {}, 1234)
         return Entry(made.names, made.model, tasks)
 
     ladder = [with_retweets("nn_classifier", 0.2, 4.0), with_retweets("text_nn", 0.3, 9.0)]
@@ -89,7 +89,7 @@ def test_a_model_that_reads_shows_each_label_by_category_and_draws_the_gain_for_
 
 def test_models_on_other_data_are_no_baseline():
     alone = [LADDER[0], entry("text_nn", 0.4, dataset="other")]
-    assert table(alone, "what distillation keeps").lines == ()
+    assert table(alone, "distillation").lines == ()
 
 
 def test_claimed_figures_stand_beside_measured_ones_and_say_so():
@@ -112,7 +112,7 @@ def test_claimed_figures_stand_beside_measured_ones_and_say_so():
 
 def test_seeds_are_one_line_with_the_mean_of_figures_and_bounds():
     other = entry("nn_classifier", 0.50, categories=[("en", 0.30), ("no", 0.1)])
-    other = Entry({**other.names, "seed": 1}, other.model, other.tasks)
+    other = Entry({**other.names, "seed": 1}, other.model, other.figures)
     found = table([LADDER[0], other, LADDER[1]], "AP and RCE of")
     assert [line[3:6] for line in found.lines if line[0] == "like"] == [
         ("nn_classifier", "2", "0.400 [0.390, 0.410]"),
@@ -130,7 +130,7 @@ def test_seeds_are_one_line_with_the_mean_of_figures_and_bounds():
 def test_a_model_of_one_label_is_not_compared_by_category():
     one = entry("mlp", 0.6, categories=[("en", 0.6)])
     rows = [row("engaged", 0.6), row("mean", 0.6)]
-    one = Entry(one.names, one.model, Tasks(rows, one.tasks.by_category, {}, 1))
+    one = Entry(one.names, one.model, LabelFigures(rows, one.figures.by_category, {}, 1))
     lines = table([one, LADDER[0]], "AP and RCE by category").lines
     assert {line[1] for line in lines} == {"nn_classifier"}
 
@@ -138,7 +138,7 @@ def test_a_model_of_one_label_is_not_compared_by_category():
 def test_a_model_of_one_label_has_no_mean_beside_those_of_several():
     one = entry("mlp", 0.6)
     rows = [row("engaged", 0.6), row("mean", 0.6)]
-    one = Entry(one.names, one.model, Tasks(rows, [], {}, 1234))
+    one = Entry(one.names, one.model, LabelFigures(rows, [], {}, 1234))
     found = table([one, LADDER[0]], "AP and RCE of")
     assert [(line[0], line[3]) for line in found.lines] == [
         ("engaged", "mlp"),

@@ -117,7 +117,7 @@ def test_an_auc_that_a_defense_leaves_open_is_empty_and_explained():
     assert render.NO_UTILITY in render.notes(board(defended))
     raw = row(release="raw", auc=None, auc_low=None, auc_high=None)
     for other in (row(), raw, failed(defense="noise")):
-        assert render.notes(board(other)) == [render.READING]
+        assert render.notes(board(other)) == [render.EXPLANATION]
 
 
 def test_the_reading_that_x_raw_is_relative_to_stands_in_a_table_of_its_own():

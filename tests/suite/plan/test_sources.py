@@ -227,7 +227,7 @@ def codes():
     """What every step of a suite depends on, by a name that tells the steps apart."""
     plans = plan.plans(Suite.model_validate(REAL))
     steps = [step for p in plans for step in p.last.chain()]
-    steps += [a.step for a in analyses(plans, 100, tasks=True)]
+    steps += [a.step for a in analyses(plans, 100, by_label=True)]
     return {
         " ".join([step.kind, *(part.rpartition(".")[2] for part in step.parts)]): step.code()
         for step in steps
@@ -267,7 +267,7 @@ MLP = {"fit mlp", "represent mlp"}
         ("suite/training/loop.py", '"stale": 0,', '"stale": 1,', {"fit mlp", "fit logistic"}),
         ("models/mlp.py", "class ", "SIZE = 1\n\n\nclass ", MLP),
         ("attacks/euclidean.py", "class ", "SIZE = 1\n\n\nclass ", {"euclidean"}),
-        ("suite/steps/labels.py", "def tasks(", "def tasks(_=0, ", {"tasks"}),
+        ("suite/steps/labels.py", "def measure_labels(", "def measure_labels(_=0, ", {"tasks"}),
         (
             "suite/steps/differences.py",
             "def differences(",

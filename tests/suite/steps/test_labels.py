@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from suite.artifacts.figures import Tasks
+from suite.artifacts.figures import LabelFigures
 from suite.artifacts.fitted import Fitted
 from suite.features.encode import features
-from suite.steps.labels import area, average_precision, tasks
+from suite.steps.labels import area, average_precision, measure_labels
 from tests.canonical import wide_world
 
 
@@ -52,7 +52,7 @@ def scored(made, *, sharpness=1.0, weight=(1.0, 1.0)):
 
 def test_the_figures_are_scikit_learns_whatever_the_weight_of_the_loss(made):
     fitted = scored(made, weight=(3.0, 0.5))
-    found = {row["label"]: row for row in tasks(made, fitted, replicates=50, seed=0).rows}
+    found = {row["label"]: row for row in measure_labels(made, fitted, replicates=50, seed=0).rows}
     test = fitted.scores.filter(pl.col("window") == "test")
     for name, column, weight in (("engaged", "logit", 3.0), ("like", "logit_like", 0.5)):
         logit = test[column].to_numpy().astype(float) - np.log(weight)
@@ -67,9 +67,9 @@ def test_the_figures_are_scikit_learns_whatever_the_weight_of_the_loss(made):
 
 
 def test_intervals_hold_the_figure_and_shrink_with_more_users(made):
-    rows = tasks(made, scored(made), replicates=300, seed=0).rows
+    rows = measure_labels(made, scored(made), replicates=300, seed=0).rows
     more = features(wide_world(5, users=320), time_zone="UTC", holdout_users=0.2)
-    narrow = tasks(more, scored(more), replicates=300, seed=0).rows
+    narrow = measure_labels(more, scored(more), replicates=300, seed=0).rows
     for row, other in zip(rows, narrow, strict=True):
         for key in ("ap", "auc", "rce"):
             assert row[f"{key}_low"] < row[key] < row[f"{key}_high"]
@@ -82,21 +82,22 @@ def test_resamples_without_a_positive_event_do_not_count(made):
     one = fitted.scores.filter(pl.col("window") == "test", pl.col("like"))["user_id"][0]
     rare = pl.col("like") & ((pl.col("window") != "test") | (pl.col("user_id") == one))
     fitted = replace(fitted, scores=fitted.scores.with_columns(like=rare))
-    for row in tasks(made, fitted, replicates=200, seed=0).rows:
+    for row in measure_labels(made, fitted, replicates=200, seed=0).rows:
         for key in ("ap", "auc", "rce"):
             assert np.isfinite([row[key], row[f"{key}_low"], row[f"{key}_high"]]).all()
         assert row["rce_low"] > -1e5
 
 
 def test_resamples_are_cut_into_pieces_without_a_trace(made, monkeypatch):
-    whole = tasks(made, scored(made), replicates=30, seed=0)
+    whole = measure_labels(made, scored(made), replicates=30, seed=0)
     monkeypatch.setattr("suite.steps.labels.DRAWN_AT_ONCE", 500)
-    assert tasks(made, scored(made), replicates=30, seed=0) == whole
+    assert measure_labels(made, scored(made), replicates=30, seed=0) == whole
 
 
 def test_a_sharper_model_is_better_on_every_label(made):
     blunt, sharp = (
-        tasks(made, scored(made, sharpness=s), replicates=20, seed=0).rows for s in (0.5, 2)
+        measure_labels(made, scored(made, sharpness=s), replicates=20, seed=0).rows
+        for s in (0.5, 2)
     )
     for one, other in zip(blunt, sharp, strict=True):
         assert other["ap"] > one["ap"]
@@ -107,8 +108,8 @@ def test_fine_tuned_scores_are_a_stage_of_their_own(made):
     fitted, better = scored(made), scored(made, sharpness=3)
     beside = {f"finetuned_{name}": better.scores[name] for name in ("logit", "logit_like")}
     both = replace(fitted, scores=fitted.scores.with_columns(**beside))
-    found = tasks(made, both, replicates=20, seed=0).rows
-    assert found[:3] == tasks(made, fitted, replicates=20, seed=0).rows
+    found = measure_labels(made, both, replicates=20, seed=0).rows
+    assert found[:3] == measure_labels(made, fitted, replicates=20, seed=0).rows
     assert [row["stage"] for row in found] == ["fitted"] * 3 + ["fine-tuned"] * 3
     assert found[3]["ap"] > found[0]["ap"]
 
@@ -116,7 +117,7 @@ def test_fine_tuned_scores_are_a_stage_of_their_own(made):
 def test_categories_split_the_test_events_and_are_called_by_name():
     many = features(wide_world(5, users=700), time_zone="UTC", holdout_users=0.2)
     fitted = scored(many)
-    result = tasks(many, fitted, replicates=5, seed=0)
+    result = measure_labels(many, fitted, replicates=5, seed=0)
     names = {row["category"] for row in result.by_category}
     assert names <= {"unknown", *many.statistics["categories"]}
     assert len(names) > 5
@@ -134,11 +135,11 @@ def test_categories_split_the_test_events_and_are_called_by_name():
 def test_a_label_without_both_classes_is_left_out(made):
     fitted = scored(made)
     never = replace(fitted, scores=fitted.scores.with_columns(like=False))
-    rows = tasks(made, never, replicates=5, seed=0).rows
+    rows = measure_labels(made, never, replicates=5, seed=0).rows
     assert [row["label"] for row in rows] == ["engaged", "mean"]
 
 
 def test_results_are_saved_and_loaded(made, tmp_path):
-    result = tasks(made, scored(made), replicates=5, seed=0)
+    result = measure_labels(made, scored(made), replicates=5, seed=0)
     result.save(tmp_path)
-    assert Tasks.load(tmp_path) == result
+    assert LabelFigures.load(tmp_path) == result
