@@ -34,8 +34,7 @@ class Ball:
 
         What lies inside stays bit for bit. No two vectors are farther apart than they were.
         """
-        offset = vectors - self.center
-        beyond = np.flatnonzero(np.einsum("ij,ij->i", offset, offset) > self.radius**2)
+        beyond = np.flatnonzero(_distances(vectors, self.center) > self.radius)
         clipped = vectors.copy()
         exact = vectors[beyond].astype(np.float64) - self.center
         length = np.linalg.norm(exact, axis=1, keepdims=True)
@@ -66,13 +65,20 @@ def enclosing(vectors: NDArray[np.float32], quantile: float, defense: str) -> Ba
     if not len(vectors):
         raise ValueError(f"{defense}: found 0 train vectors, allowed: at least 1")
     center = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    radius = float(np.quantile(np.linalg.norm(vectors - center, axis=1), quantile))
+    radius = float(np.quantile(_distances(vectors, center), quantile))
     if not radius > 0:
         raise ValueError(
             f"{defense}: radius R, the {quantile} quantile of the train vectors' distances to "
             f"their mean: found {radius:g}, allowed: above 0"
         )
     return Ball(center, radius)
+
+
+def _distances(vectors: NDArray[np.float32], center: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Lengths of the differences; float32 could not hold the squares of long ones."""
+    offset = vectors - center
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", offset, offset, dtype=np.float64)
+    return np.sqrt(squares)
 
 
 def check_quantile(quantile: float, defense: str) -> None:

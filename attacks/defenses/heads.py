@@ -92,7 +92,7 @@ def _heads(
     np.divide(1, spread, out=scale, where=spread > least)
     standard = rest * scale
     weights = [
-        LogisticRegression(max_iter=1000).fit(standard, label).coef_[0] * scale
+        LogisticRegression(solver="newton-cholesky").fit(standard, label).coef_[0] * scale
         for label in labels.T
     ]
     return np.array(weights).T

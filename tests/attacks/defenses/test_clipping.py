@@ -25,6 +25,14 @@ def test_the_radius_is_the_quantile_of_the_distances_to_the_mean():
     np.testing.assert_allclose(ball.center, exact.mean(axis=0), rtol=1e-6)
 
 
+def test_vectors_whose_squares_float32_cannot_hold_have_a_radius():
+    given = vectors(50) * np.float32(1e30)
+
+    assert enclosing(given, 0.9, "gaussian").radius == pytest.approx(
+        1e30 * enclosing(vectors(50), 0.9, "gaussian").radius, rel=1e-5
+    )
+
+
 def test_clipping_equals_the_formula_row_by_row():
     given = vectors(offset=100.0)
     ball = enclosing(given, 0.5, "gaussian")
@@ -39,7 +47,7 @@ def test_clipping_equals_the_formula_row_by_row():
 
 
 @given(
-    scale=st.floats(1e-3, 1e15),
+    scale=st.floats(1e-3, 1e30),
     offset=st.sampled_from([0.0, 1.0, 1e4]),
     radius=st.floats(1e-2, 1e2),
     seed=st.integers(0, 20),
