@@ -189,6 +189,8 @@ def bound_users(
 
 def why_none(defense: Defense) -> str:
     """Say why a fitted defense has no certificate, in a few words."""
+    if defense.uncertified:
+        return defense.uncertified
     if defense.noise() is None:
         return "no noise of a known law is added"
     return "no radius that is known before the release bounds the vectors"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,9 @@ AnyCertificate = Certificate | MetricCertificate | GroupCertificate
 
 class Defense(ABC):
     """Changes vectors before they are released, gallery and probe alike."""
+
+    uncertified: ClassVar[str] = ""
+    """Why `certificate` gives none, in a few words, where neither noise nor radius tells."""
 
     def fit(self, released: Released, rng: np.random.Generator) -> None:  # noqa: B027  # optional
         """Learn what the defense needs of undefended vectors; by default nothing.

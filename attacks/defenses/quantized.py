@@ -46,6 +46,8 @@ class Quantized(Fixed):
     IEEE Transactions on Pattern Analysis and Machine Intelligence, 2011.
     """
 
+    uncertified = "the error of rounding is a function of the vector"
+
     def __init__(
         self, *, by: Literal["scalar", "product"] = "scalar", bits: int = 8, parts: int = 8
     ) -> None:

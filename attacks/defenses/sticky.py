@@ -44,6 +44,8 @@ class Sticky(Gaussian):
     2019 (what such noise gives away).
     """
 
+    uncertified = "a user's vectors of a window share their noise, which links them"
+
     def apply(self, released: Released, rng: np.random.Generator) -> NDArray[np.float32]:
         """Clip and add the noise of each vector's user and window: ``(n, d) -> (n, d)``."""
         window = np.zeros(1, np.int64)

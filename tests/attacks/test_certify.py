@@ -21,6 +21,7 @@ from attacks.defenses.base import (
     MetricCertificate,
 )
 from attacks.defenses.none import Undefended
+from attacks.defenses.sticky import Sticky
 from attacks.gallery import Released
 
 
@@ -189,6 +190,7 @@ class Unclipped(Defense):
 def test_why_there_is_no_bound() -> None:
     assert why_none(Undefended()) == "no noise of a known law is added"
     assert why_none(Unclipped()).startswith("no radius")
+    assert why_none(Sticky()) == "a user's vectors of a window share their noise, which links them"
 
 
 @pytest.mark.parametrize(
