@@ -7,7 +7,7 @@ C continuous columns, L labels, D dimensions of the representation.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +49,9 @@ class Batch:
         has no texts.
     text_row : (B,)
         Row of the event's text in ``tokens``.
+    user : (U,)
+        Number of the history's user among the users of the fit, -1 for any other; (0,) outside
+        training.
     """
 
     aggregates: NDArray[np.float32]
@@ -61,6 +64,7 @@ class Batch:
     wide: NDArray[np.float32]
     tokens: NDArray[np.int32]
     text_row: NDArray[np.int64]
+    user: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Model(ABC):

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from models.blocks.defenses import Representation, Strengths
 from models.blocks.layers import ItemEmbedding, Residual, dense
-from models.network import Network, TensorBatch
+from models.defended import Defended
+from models.network import TensorBatch
 
 
 class BidirectionalLstm(nn.Module):
@@ -59,12 +61,13 @@ class BidirectionalLstm(nn.Module):
         return steps
 
 
-class Bilstm(Network):
+class Bilstm(Defended):
     """BiLSTM and self-attention over the last 50 steps, beside all 27 aggregates and content.
 
     Each of the U histories of a batch is encoded once and its code shared by all of its events.
     A history without steps has the code 0. The released vector is the input of the last linear
-    layer, after its LayerNorm: ``(B, dim)``.
+    layer, after its LayerNorm: ``(B, dim)``. With a bottleneck it is that input's mean, without
+    LayerNorm.
 
     Parameters
     ----------
@@ -82,6 +85,8 @@ class Bilstm(Network):
         Share of units left out between LSTM layers while training, in [0, 1).
     dropout
         The same, after each dense layer.
+    noise, bottleneck, adversarial
+        Defenses while training, as in ``mlp``.
     """
 
     uses_sequence = True
@@ -92,7 +97,7 @@ class Bilstm(Network):
         "dropout": ("uniform", 0.0, 0.5),
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a setting in the suite file
         self,
         *,
         hidden: int = 128,
@@ -102,6 +107,9 @@ class Bilstm(Network):
         dim: int = 64,
         lstm_dropout: float = 0.15,
         dropout: float = 0.2,
+        noise: float = 0.0,
+        bottleneck: float = 0.0,
+        adversarial: float = 0.0,
     ) -> None:
         sizes = {
             "hidden": hidden,
@@ -117,7 +125,9 @@ class Bilstm(Network):
         if 2 * hidden % heads:
             msg = f"bilstm: heads must divide 2 * hidden = {2 * hidden}, got {heads}"
             raise ValueError(msg)
-        super().__init__()
+        strengths = Strengths(noise, bottleneck, adversarial)
+        strengths.check("bilstm")
+        super().__init__(strengths)
         self.step = nn.Sequential(nn.Linear(2, 64), nn.LayerNorm(64), nn.SiLU())
         self.lstm = BidirectionalLstm(64, hidden, num_layers, lstm_dropout)
         self.attention = nn.MultiheadAttention(2 * hidden, heads, batch_first=True)
@@ -127,9 +137,8 @@ class Bilstm(Network):
         self.trunk = nn.Sequential(
             dense(num_inputs, width, dropout),
             Residual(width, dropout),
-            nn.Linear(width, dim),
-            nn.LayerNorm(dim),
         )
+        self.representation = Representation(width, dim, strengths)
         self.output = nn.Linear(dim, self.num_labels)
 
     def encode(self, sequence: Tensor, mask: Tensor) -> Tensor:
@@ -146,8 +155,8 @@ class Bilstm(Network):
         total = self.norm(attended).masked_fill(~present, 0.0).sum(dim=1)
         return total / present.sum(dim=1).clamp(min=1)  # type: ignore[no-any-return]
 
-    def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
-        """Representation ``(B, D)`` and logits ``(B, num_labels)``."""
+    def forward(self, batch: TensorBatch) -> tuple[Tensor, ...]:
+        """Representation ``(B, D)``, logits ``(B, num_labels)``; see ``Network.forward``."""
         code = self.encode(batch.sequence, batch.mask)
         user = torch.cat([code, batch.aggregates[:, : self.num_aggregates]], dim=1)
         inputs = [
@@ -155,10 +164,4 @@ class Bilstm(Network):
             self.item(batch.categorical),
             batch.continuous[:, : self.num_continuous],
         ]
-        vectors = self.trunk(torch.cat(inputs, dim=1))
-        return vectors, self.logits(vectors)
-
-    def logits(self, vectors: Tensor) -> Tensor:
-        """Logits of vectors: ``(n, D) -> (n, num_labels)``."""
-        logits: Tensor = self.output(vectors)
-        return logits
+        return self.outputs(self.trunk(torch.cat(inputs, dim=1)), batch)

@@ -11,14 +11,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from models.blocks.defenses import Representation, Strengths
 from models.blocks.layers import ItemEmbedding, Residual, dense
-from models.network import Network, TensorBatch
+from models.defended import Defended
+from models.network import TensorBatch
 
 
-class Mlp(Network):
+class Mlp(Defended):
     """Dense layers over 21 aggregates, item embeddings and 5 content and context columns.
 
     The released vector is the input of the last linear layer, after its LayerNorm: ``(B, dim)``.
+    With a bottleneck it is the mean of that input, without LayerNorm.
 
     Parameters
     ----------
@@ -33,6 +36,22 @@ class Mlp(Network):
         Dimensions of the representation.
     dropout
         Share of units left out after each layer while training, in [0, 1).
+    noise
+        Standard deviation of Gaussian noise on the representation while training, relative to the
+        gain of its LayerNorm; 0: none. The vectors are released without it.
+    bottleneck
+        Weight of the KL term of a variational information bottleneck, per event in nats: the
+        head reads a draw from a Gaussian, whose mean is released; 0: none. Not together with
+        ``noise``.
+    adversarial
+        Strength of the reversed gradient of a head that names the event's user among the users
+        of the fit; 0: none. The head is not part of the state nor of ``num_parameters``.
+
+    References
+    ----------
+    Noise: Bishop, "Training with Noise is Equivalent to Tikhonov Regularization", 1995.
+    Bottleneck: Alemi et al., "Deep Variational Information Bottleneck", ICLR 2017.
+    Adversarial: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016.
     """
 
     num_aggregates = 21
@@ -43,7 +62,7 @@ class Mlp(Network):
         "dropout": ("uniform", 0.0, 0.5),
     }
 
-    def __init__(
+    def __init__(  # each is a setting in the suite file
         self,
         *,
         width: int = 256,
@@ -51,35 +70,33 @@ class Mlp(Network):
         widths: tuple[int, ...] | None = None,
         dim: int = 64,
         dropout: float = 0.2,
+        noise: float = 0.0,
+        bottleneck: float = 0.0,
+        adversarial: float = 0.0,
     ) -> None:
         if min(width // 2, depth, dim) < 1:
             msg = f"mlp: width must be >= 2, depth and dim >= 1, got {width}, {depth}, {dim}"
             raise ValueError(msg)
         if widths is not None and min(widths, default=0) < 1:
             raise ValueError(f"mlp: widths must be one or more numbers >= 1, got {list(widths)}")
-        super().__init__()
+        strengths = Strengths(noise, bottleneck, adversarial)
+        strengths.check("mlp")
+        super().__init__(strengths)
         self.item = ItemEmbedding()
         num_inputs = self.num_aggregates + self.item.num_outputs + self.num_continuous
         stack = widths or (*[width] * depth, width // 2)
         self.trunk = nn.Sequential(
             *(dense(before, after, dropout) for before, after in pairwise([num_inputs, *stack])),
             *([] if widths else [Residual(stack[-1], dropout)]),
-            nn.Linear(stack[-1], dim),
-            nn.LayerNorm(dim),
         )
+        self.representation = Representation(stack[-1], dim, strengths)
         self.output = nn.Linear(dim, self.num_labels)
 
-    def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
-        """Representation ``(B, D)`` and logits ``(B, num_labels)``."""
+    def forward(self, batch: TensorBatch) -> tuple[Tensor, ...]:
+        """Representation ``(B, D)``, logits ``(B, num_labels)``; see ``Network.forward``."""
         inputs = [
             batch.aggregates[:, : self.num_aggregates][batch.user_row],
             self.item(batch.categorical),
             batch.continuous[:, : self.num_continuous],
         ]
-        vectors = self.trunk(torch.cat(inputs, dim=1))
-        return vectors, self.logits(vectors)
-
-    def logits(self, vectors: Tensor) -> Tensor:
-        """Logits of vectors: ``(n, D) -> (n, num_labels)``."""
-        logits: Tensor = self.output(vectors)
-        return logits
+        return self.outputs(self.trunk(torch.cat(inputs, dim=1)), batch)

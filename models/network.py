@@ -31,6 +31,7 @@ class TensorBatch:
     wide: Tensor
     tokens: Tensor
     text_row: Tensor
+    user: Tensor
 
 
 def tensors(
@@ -54,11 +55,12 @@ def tensors(
         wide=real(batch.wide),
         tokens=torch.tensor(batch.tokens, dtype=torch.int64, device=device),
         text_row=torch.tensor(batch.text_row, device=device),
+        user=torch.tensor(batch.user, device=device),
     )
 
 
 class Network(Model, nn.Module):
-    """A model that is trained by gradient steps on ``forward(batch)[1]``.
+    """A model that is trained by gradient steps on what ``forward(batch)`` gives.
 
     The loss weights each positive by w = negatives / positives of train, so the probability of
     engagement is sigmoid(logit - ln w).
@@ -66,6 +68,9 @@ class Network(Model, nn.Module):
 
     pretrains: ClassVar[bool] = False
     """Whether ``pretrain`` does anything."""
+
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Submodules used in training only: not in ``state`` and not in ``num_parameters``."""
 
     def pretrain(
         self, texts: NDArray[np.int32], later: NDArray[np.int32], rng: np.random.Generator
@@ -81,11 +86,15 @@ class Network(Model, nn.Module):
         """
         return {}
 
+    def set_num_users(self, num_users: int) -> None:
+        """Set, before training, how many users ``TensorBatch.user`` numbers."""
+
     @abstractmethod
-    def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: TensorBatch) -> tuple[Tensor, ...]:
         """Representation ``(B, D)`` and logits ``(B, num_labels)``.
 
         While it trains, logits may have an axis more in front: each entry of it has its own loss.
+        Scalars may follow, the penalties: each is a sum over the events that the loss adds.
         """
 
     @abstractmethod
@@ -105,8 +114,8 @@ class Network(Model, nn.Module):
         return self._evaluate(batch)[0]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Parameters and buffers by name."""
-        return {name: value.cpu().numpy().copy() for name, value in self.state_dict().items()}
+        """Parameters and buffers by name, without those of ``training_only``."""
+        return {name: value.cpu().numpy().copy() for name, value in self._kept()}
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
         """Take over what ``state`` returned from a model built with the same parameters.
@@ -116,7 +125,7 @@ class Network(Model, nn.Module):
         ValueError
             A name or a shape is not this model's.
         """
-        expected = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        expected = {name: tuple(value.shape) for name, value in self._kept()}
         found = {name: value.shape for name, value in state.items()}
         for name in sorted(expected.keys() | found.keys()):
             if found.get(name) != expected.get(name):
@@ -125,7 +134,9 @@ class Network(Model, nn.Module):
                     f"{found.get(name, 'missing')}, expected {expected.get(name, 'no such name')}"
                 )
                 raise ValueError(msg)
-        self.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
+        # The check above is the strict one; submodules of ``training_only`` may be missing.
+        taken = {name: torch.tensor(value) for name, value in state.items()}
+        self.load_state_dict(taken, strict=False)
 
     def head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits of vectors: ``(n, D) -> (n, num_labels)``."""
@@ -141,8 +152,15 @@ class Network(Model, nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Learned numbers."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """Learned numbers, without those of ``training_only``."""
+        named = self.named_parameters()
+        return sum(parameter.numel() for name, parameter in named if self._is_kept(name))
+
+    def _kept(self) -> list[tuple[str, Tensor]]:
+        return [(name, value) for name, value in self.state_dict().items() if self._is_kept(name)]
+
+    def _is_kept(self, name: str) -> bool:
+        return name.split(".")[0] not in self.training_only
 
     def _evaluate(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run without dropout, and leave the network in the mode it was in."""
@@ -150,6 +168,6 @@ class Network(Model, nn.Module):
         training = self.training
         self.eval()
         with torch.inference_mode():
-            vectors, logits = self(tensors(batch, parameter.device, parameter.dtype))
+            vectors, logits, *_ = self(tensors(batch, parameter.device, parameter.dtype))
         self.train(training)
         return vectors.float().cpu().numpy(), logits.float().cpu().numpy()

@@ -9,7 +9,7 @@ import torch
 from torch import distributed, multiprocessing
 
 from suite import registry
-from suite.training import loop
+from suite.training import batches, loop
 from suite.training.loop import Worker
 
 
@@ -61,6 +61,7 @@ def trained(rank, world_size, features, model, training, url, **how):
 
     torch.manual_seed(0)
     network = registry.create("models", model.name, model.parameters)
+    network.set_num_users(len(batches.users(features)))
     try:
         return loop.train(
             network,

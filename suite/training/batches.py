@@ -31,7 +31,18 @@ def rows(features: Features, window: str, *, trained: bool | None = None) -> Row
     return np.flatnonzero(chosen.to_numpy())
 
 
-def gather(features: Features, event_rows: Rows) -> Batch:
+def users(features: Features) -> Rows:
+    """List the users of the fit: trained users with an event in train.
+
+    Returns
+    -------
+    (N,)
+        Row of each user's train history, ascending; its position here is the user's number.
+    """
+    return np.unique(_history(features)[rows(features, "train", trained=True)])
+
+
+def gather(features: Features, event_rows: Rows, fitted: Rows | None = None) -> Batch:
     """Copy B events into a batch with each of their U histories and V texts once.
 
     Parameters
@@ -40,6 +51,8 @@ def gather(features: Features, event_rows: Rows) -> Batch:
         Arrays of all events.
     event_rows : (B,)
         Positions in ``features.events``, in any order, which the batch keeps.
+    fitted : (N,)
+        As ``users`` lists them; None leaves the batch without the numbers of its users.
     """
     histories, user_row = np.unique(_history(features)[event_rows], return_inverse=True)
     texts, text_row = np.unique(features.text_row[event_rows], return_inverse=True)
@@ -54,7 +67,14 @@ def gather(features: Features, event_rows: Rows) -> Batch:
         wide=features.wide[event_rows],
         tokens=features.tokens[texts],
         text_row=text_row.astype(np.int64, copy=False),
+        user=np.empty(0, np.int64) if fitted is None else _number(histories, fitted),
     )
+
+
+def _number(histories: Rows, fitted: Rows) -> Rows:
+    """Place of each history in the list, -1 for one that is not in it."""
+    place = np.minimum(np.searchsorted(fitted, histories), len(fitted) - 1)
+    return np.where(fitted[place] == histories, place, -1)
 
 
 def training_batches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from models.base import Model
+from models.network import Network
 from suite import registry
 from suite.artifacts.features import Features
 from suite.parts import Part
@@ -22,4 +23,6 @@ def build(model: Part, seed: int, features: Features | None = None) -> Model:
         rows = batches.rows(features, "train", trained=True)
         step = -(-len(rows) // MAX_ADAPTATION_EVENTS) or 1
         built.adapt(batches.gather(features, rows[::step]))
+        if isinstance(built, Network):
+            built.set_num_users(len(batches.users(features)))
     return built

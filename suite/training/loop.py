@@ -235,6 +235,7 @@ def _epoch(
 ) -> float:
     """Make one pass; return the mean loss per event over all workers."""
     parallel.train()
+    users = batches.users(features)
     losses = []
     for rows in plan:
         mine = batches.deal(rows, features, worker.world_size)[worker.rank]
@@ -243,7 +244,7 @@ def _epoch(
         pieces = _pieces(features, mine if len(mine) else rows[:1], training.micro_batch_size)
         optimizer.zero_grad(set_to_none=True)
         for number, piece in enumerate(pieces, start=1):
-            batch = _to_device(batches.gather(features, piece), worker.device, weight.dtype)
+            batch = _to_device(batches.gather(features, piece, users), worker.device, weight.dtype)
             with _gradient_sync(parallel, number == len(pieces)):
                 local = share * _loss(parallel, batch, weight, training.precision == "bf16")
                 # DDP averages over the workers; the loss is the mean over the events.
@@ -282,15 +283,16 @@ def _gradient_sync(parallel: nn.Module, now: bool) -> AbstractContextManager[Non
 def _loss(
     parallel: nn.Module, batch: TensorBatch, weight: torch.Tensor, bf16: bool
 ) -> torch.Tensor:
-    """Sum of the weighted binary cross entropy over all events, labels and ensemble members."""
+    """Sum of the weighted cross entropy over events, labels and members, and of the penalties."""
     with torch.autocast(batch.labels.device.type, torch.bfloat16, enabled=bf16):
-        logits = parallel(batch)[1]
-        return F.binary_cross_entropy_with_logits(
+        _, logits, *penalties = parallel(batch)
+        entropy = F.binary_cross_entropy_with_logits(
             logits,
             batch.labels[:, : logits.shape[-1]].expand_as(logits),
             pos_weight=weight,
             reduction="sum",
         )
+        return sum(penalties, start=entropy)
 
 
 def _to_device(batch: Batch, device: str, dtype: torch.dtype) -> TensorBatch:

@@ -34,6 +34,7 @@ BILSTM = Part(
         "dropout": 0.0,
     },
 )
+ADVERSARIAL = Part(name="mlp", parameters={**MLP.parameters, "adversarial": 0.3})
 DROPOUT = Part(name="mlp", parameters=SMALL)
 EXACT = Training(
     epochs=25,
@@ -54,6 +55,7 @@ def ran(features, tmp_path_factory):
         ("mlp", 2): (2, trained, features, MLP, EXACT),
         ("mlp", 4): (4, trained, features, MLP, EXACT),
         ("bilstm", 2): (2, trained, features, BILSTM, EXACT),
+        ("adversarial", 2): (2, trained, features, ADVERSARIAL, EXACT),
         "killed": (2, killed, features, MLP, EXACT),
         "begun": (2, first_epochs, features, MLP, EXACT),
         "plain": (2, trained, features, DROPOUT, SHORT),
@@ -63,7 +65,7 @@ def ran(features, tmp_path_factory):
     states = {name: ranks[0] for name, ranks in zip(jobs, done, strict=True)}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    for name, model in (("mlp", MLP), ("bilstm", BILSTM)):
+    for name, model in (("mlp", MLP), ("bilstm", BILSTM), ("adversarial", ADVERSARIAL)):
         states[name, 1] = trained(0, 1, features, model, EXACT, str(folder / name))
     begun = str(folder / str(list(jobs).index("begun")))
     states["resumed by one"] = trained(0, 1, features, MLP, EXACT, begun)
@@ -79,7 +81,9 @@ def same_weights(one, other):
     return all(torch.equal(one["network"][k], other["network"][k]) for k in other["network"])
 
 
-@pytest.mark.parametrize(("model", "num_workers"), [("mlp", 2), ("mlp", 4), ("bilstm", 2)])
+@pytest.mark.parametrize(
+    ("model", "num_workers"), [("mlp", 2), ("mlp", 4), ("bilstm", 2), ("adversarial", 2)]
+)
 def test_the_loss_curve_of_100_steps_does_not_depend_on_the_number_of_workers(
     ran, model, num_workers
 ):

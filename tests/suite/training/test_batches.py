@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from suite.artifacts.features import Features
-from suite.training.batches import chunks, deal, gather, rows, training_batches
+from suite.training.batches import chunks, deal, gather, rows, training_batches, users
 
 WINDOWS = ("train", "validation", "test")
 
@@ -174,6 +174,19 @@ def test_gather_stores_a_text_once_and_keeps_the_order_of_the_events() -> None:
     assert len(batch.tokens) == 4
     assert batch.tokens.dtype == np.int32
     np.testing.assert_array_equal(batch.tokens[batch.text_row, 3], event_rows // 2)
+
+
+def test_users_of_the_fit_are_numbered_and_nobody_else_is() -> None:
+    # Users 0 to 3 have events in train, of whom 1 is held out; their other histories are 4 to 11.
+    features = world(np.array([2, 3, 1, 2]), np.array([True, False, True, True]))
+    fitted = users(features)
+    assert fitted.tolist() == [0, 2, 3]
+    every = gather(features, np.arange(len(features.events)), fitted)
+    number = dict(
+        zip(every.aggregates[:, 0].astype(int).tolist(), every.user.tolist(), strict=True)
+    )
+    assert number == {0: 0, 1: -1, 2: 1, 3: 2} | dict.fromkeys(range(4, 12), -1)
+    assert gather(features, np.arange(4)).user.tolist() == []
 
 
 def test_gather_copies_plain_arrays_out_of_a_mapped_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from models.network import Network, tensors
 from suite.parts import Part
 from suite.store import checkpoints
-from suite.training import batches, loop
+from suite.training import batches, loop, seeds
 from suite.training.build import build
 from suite.training.loop import Worker
 from suite.training.settings import Training
@@ -32,7 +32,7 @@ class KilledError(Exception):
 
 def run(features, url, *, training=FAST, seed=0, kill_after: int | None = None, model=SMALL):
     """Train in this process; the reports come back as well."""
-    network = build(model, seed)
+    network = build(model, seed, features)
     rows = []
 
     def report(row):
@@ -211,6 +211,47 @@ def test_the_first_loss_is_the_weighted_cross_entropy_of_the_first_weights(featu
     assert state["history"][0]["loss"] == pytest.approx(float(by_hand.detach().mean()), rel=1e-5)
     same = functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight)
     assert float(same.detach()) == pytest.approx(float(by_hand.detach().mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("defense", [{"bottleneck": 0.5}, {"adversarial": 0.5}], ids=str)
+def test_the_loss_of_an_epoch_holds_the_penalties_of_its_events(features, tmp_path, defense):
+    training = Training(epochs=1, batch_size=10_000, user_cap=100)
+    model = Part(name="mlp", parameters={**SMALL.parameters, "dropout": 0.0, **defense})
+    network = build(model, 0, features)
+    state = loop.train(
+        network,
+        features,
+        training,
+        seed=0,
+        worker=Worker(),
+        checkpoint_url=str(tmp_path / "c.pt"),
+        report=lambda _: None,
+    )
+    fresh = build(model, 0, features)
+    batch = batches.gather(
+        features, batches.rows(features, "train", trained=True), batches.users(features)
+    )
+    # The noise of the bottleneck is the one that the epoch's seed gives.
+    torch.manual_seed(int(seeds.sequence(0, 0, 0).generate_state(1)[0]))
+    _, logits, penalty = fresh(tensors(batch, "cpu"))
+    weight = torch.tensor(loop.positive_weight(features, 1))
+    labels = torch.tensor(batch.labels[:, :1])
+    entropy = functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight)
+    expected = entropy + penalty / len(labels)
+    assert state["history"][0]["loss"] == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert float(penalty.detach()) > 0
+
+
+def test_an_adversarial_run_killed_between_epochs_ends_bit_identical(features, tmp_path):
+    model = Part(name="mlp", parameters={**SMALL.parameters, "adversarial": 0.3})
+    whole, _, network = run(features, tmp_path / "a.pt", model=model)
+    with pytest.raises(KilledError):
+        run(features, tmp_path / "b.pt", model=model, kill_after=2)
+    resumed, _, _ = run(features, tmp_path / "b.pt", model=model)
+    assert same_weights(resumed["network"], whole["network"])
+    heads = {name: w for name, w in whole["network"].items() if name.startswith("adversary.")}
+    assert len(heads["adversary.head.2.bias"]) == len(batches.users(features))
+    assert not network.state().keys() & heads.keys()
 
 
 def test_training_that_diverges_says_so_in_one_line(features, tmp_path):
