@@ -7,7 +7,6 @@ Shape letters: n vectors, d dimensions, g gallery users, p probes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations
@@ -25,12 +24,11 @@ from attacks.cosine import Cosine
 from attacks.euclidean import Euclidean
 from attacks.gallery import Gallery
 from attacks.measures.comparisons import holm, paired_difference
+from attacks.measures.figures import figures
 from attacks.measures.forecast import curve, forecast
-from attacks.measures.intervals import rate_intervals
-from attacks.measures.metrics import credits, identification, top_credit
+from attacks.measures.metrics import credits, top_credit
 from attacks.measures.reliability import verdict
 from attacks.measures.risk import by_activity, user_risk
-from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.precision import equal_rows, num_tied_apart
 
@@ -116,7 +114,6 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         probe, behind = _pooled(attack, vectors[cut.probe], user[cut.probe])
         true_row = np.searchsorted(known, behind)
         ranks = attack.ranks(probe, gallery, true_row)
-        figures = _figures(ranks, behind, len(known))
         risk = user_risk(ranks, behind)
         forecasts = forecast(
             ranks,
@@ -129,7 +126,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         sizes = _sizes(len(known))
         result = AttackResult(
             attack=name,
-            figures={**figures, "num_dropped": cut.num_dropped},
+            figures={**figures(ranks, behind, len(known)), "num_dropped": cut.num_dropped},
             **verdict(credits(ranks, len(known)), behind),
             curve=tuple(zip(sizes, curve(ranks, len(known), sizes).tolist(), strict=True)),
             forecasts=forecasts,
@@ -163,40 +160,6 @@ def _pooled(attack: Attack, probe: Vectors, user: Codes) -> tuple[Vectors, Codes
     if len(first) == len(probe):
         return probe, user
     return user_means(probe[kept], group).astype(np.float32), user[kept[first]]
-
-
-def _figures(ranks: Ranks, user: Codes, num_gallery: int) -> dict[str, float | int | None]:
-    found = asdict(identification(ranks, user, num_gallery))
-    del found["num_unmated"]  # the split has dropped them
-    risk = user_risk(ranks, user)
-    user_row = np.searchsorted(risk.user, user)
-    per_probe = credits(ranks, num_gallery)
-    columns = {
-        **per_probe,
-        "per_user_top1": per_probe["top1"],
-        "share_always": risk.always[user_row].astype(np.float64),
-        "share_never": risk.never[user_row].astype(np.float64),
-    }
-    found["share_always"] = float(risk.always.mean())
-    found["share_never"] = float(risk.never.mean())
-    low, high = rate_intervals(
-        np.column_stack(list(columns.values())),
-        user,
-        per_user=[name in ("per_user_top1", "share_always", "share_never") for name in columns],
-    )
-    ends = zip(low.tolist(), high.tolist(), strict=True)
-    bounds: dict[str, tuple[float, float]] = dict(zip(columns, ends, strict=True))
-    for name, source, scale in (
-        ("bits", "bits", math.log2(num_gallery)),
-        ("lift", "top1", num_gallery),
-    ):
-        bounds[name] = (scale * bounds[source][0], scale * bounds[source][1])
-    figures: dict[str, float | int | None] = {}
-    for name, value in found.items():
-        figures[name] = value
-        if name in bounds:
-            figures[f"{name}_low"], figures[f"{name}_high"] = bounds[name]
-    return figures
 
 
 def _sizes(num_gallery: int) -> list[int]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, gammaln
 
 from attacks.ranks.exact import Ranks
+from attacks.ranks.means import user_means
 
 Values = NDArray[np.float64]
 
@@ -92,7 +93,7 @@ def identification(ranks: Ranks, user: NDArray[Any], num_gallery: int) -> Identi
     ranks = Ranks(ranks.greater[is_mated], ranks.equal[is_mated])
     top1 = top_credit(ranks, 1)
     name, user_row = np.unique(user[is_mated], return_inverse=True)
-    always, never = num_always_never(ranks, user_row)
+    always, never = always_never(ranks, user_row)
 
     def top(k: int) -> float | None:
         return float(top_credit(ranks, k).mean()) if k <= num_gallery else None
@@ -113,8 +114,8 @@ def identification(ranks: Ranks, user: NDArray[Any], num_gallery: int) -> Identi
         num_probes=len(top1),
         num_unmated=len(is_mated) - len(top1),
         num_users=len(name),
-        num_users_always=always,
-        num_users_never=never,
+        num_users_always=int(always.sum()),
+        num_users_never=int(never.sum()),
         per_user_top1=float(user_means(top1, user_row).mean()),
     )
 
@@ -229,14 +230,23 @@ def top1_credit_at(ranks: Ranks, num_gallery: int, common: int) -> Values:
     return credit
 
 
-def user_means(values: Values, user_row: NDArray[np.int64]) -> Values:
-    """Mean of each user's probes, ``(n,), (n,) -> (num_users,)``; rows count up from 0."""
-    return np.bincount(user_row, values) / np.bincount(user_row)
+def always_never(
+    ranks: Ranks, user_row: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether each user is identified by every probe (credit 1 each), and by none (credit 0).
 
+    Parameters
+    ----------
+    ranks
+        Counts of n mated probes.
+    user_row : (n,)
+        Row of each probe's user, from 0 up.
 
-def num_always_never(ranks: Ranks, user_row: NDArray[np.int64]) -> tuple[int, int]:
-    """Users identified by every probe (credit 1 each), and users by none (credit 0 each)."""
+    Returns
+    -------
+    always, never : (u,)
+    """
     probes = np.bincount(user_row)
     alone = np.bincount(user_row, (ranks.greater == 0) & (ranks.equal == 0))
     behind = np.bincount(user_row, ranks.greater > 0)
-    return int((alone == probes).sum()), int((behind == probes).sum())
+    return alone == probes, behind == probes

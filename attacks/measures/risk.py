@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.measures.metrics import expected_rank, top_credit, user_means
+from attacks.measures.metrics import always_never, expected_rank, top_credit
 from attacks.ranks.exact import Ranks
+from attacks.ranks.means import user_means
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,14 @@ def user_risk(ranks: Ranks, user: NDArray[Any]) -> UserRisk:
         Who is behind each.
     """
     names, user_row, num_probes = np.unique(user, return_inverse=True, return_counts=True)
-    top1 = top_credit(ranks, 1)
+    always, never = always_never(ranks, user_row)
     return UserRisk(
         user=names,
         num_probes=num_probes,
-        top1=user_means(top1, user_row),
+        top1=user_means(top_credit(ranks, 1), user_row),
         mean_rank=user_means(expected_rank(ranks), user_row),
-        always=np.bincount(user_row, top1 == 1) == num_probes,
-        never=np.bincount(user_row, top1 > 0) == 0,
+        always=always,
+        never=never,
     )
 
 

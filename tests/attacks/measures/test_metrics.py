@@ -68,7 +68,9 @@ def test_users_always_identified_have_no_tie_and_users_never_identified_not_even
     ranks = counts((0, 0), (0, 0), (0, 0), (0, 1), (1, 0), (2, 3), (0, 5), (1, 1))
     user_row = np.array([0, 0, 1, 1, 2, 2, 3, 3])
 
-    assert metrics.num_always_never(ranks, user_row) == (1, 1)
+    always, never = metrics.always_never(ranks, user_row)
+    assert always.tolist() == [True, False, False, False]
+    assert never.tolist() == [False, False, True, False]
 
 
 small_ranks = st.integers(1, 6).flatmap(

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attacks.measures.metrics import num_always_never
 from attacks.measures.risk import by_activity, decile, user_risk
 from attacks.ranks.exact import Ranks
 
@@ -21,15 +20,15 @@ def test_a_hand_worked_table_of_three_users() -> None:
     assert found.never.tolist() == [False, True, False]
 
 
-def test_always_and_never_count_as_in_the_leaderboard() -> None:
+def test_always_and_never_are_those_whose_every_credit_is_1_or_0() -> None:
     rng = np.random.default_rng(0)
-    user = rng.integers(0, 60, 200)
-    ranks = Ranks(
-        rng.integers(0, 2, 200).astype(np.int32), rng.integers(0, 2, 200).astype(np.int32)
-    )
-    found = user_risk(ranks, user)
-    expected = num_always_never(ranks, np.unique(user, return_inverse=True)[1])
-    assert (found.always.sum(), found.never.sum()) == expected
+    user, greater, equal = rng.integers(0, 60, 200), *rng.integers(0, 2, (2, 200)).astype(np.int32)
+    found = user_risk(Ranks(greater, equal), user)
+    credit = np.where(greater > 0, 0, 1 / (1 + equal))
+    expected = [[(credit[user == u] == one).all() for u in found.user] for one in (1, 0)]
+    assert [found.always.tolist(), found.never.tolist()] == expected
+    assert any(expected[0])
+    assert any(expected[1])
 
 
 def test_distinct_activities_fall_into_ten_equal_deciles() -> None:

@@ -19,12 +19,22 @@ def test_means_equal_a_loop_over_users_in_any_order_of_events(monkeypatch, piece
     np.testing.assert_allclose(user_means(vectors, user_row), expected, rtol=1e-12)
 
 
+def test_means_of_a_figure_equal_a_loop_over_users():
+    rng = np.random.default_rng(0)
+    user_row = rng.permutation(np.repeat(np.arange(20), rng.integers(1, 9, 20)))
+    figure = rng.random(len(user_row))
+    expected = [figure[user_row == user].mean() for user in range(20)]
+    np.testing.assert_allclose(user_means(figure, user_row), expected, rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("vectors", "user_row", "message"),
     [
         (np.ones((2, 3)), [0, 0, 1], r"got \(2, 3\) and \(3,\)"),
         (np.ones((0, 3)), [], "not empty"),
+        (np.ones((2, 1, 1)), [0, 1], r"got \(2, 1, 1\) and \(2,\)"),
         (np.array([[1.0], [np.nan]]), [0, 1], "NaN or infinity in row 1"),
+        (np.array([1.0, np.inf]), [0, 1], "NaN or infinity in row 1"),
         (np.ones((2, 1)), [0, -1], "at least 0, got -1"),
         (np.ones((2, 1)), [0, 2], "none of user row 1"),
     ],
