@@ -35,8 +35,8 @@ EVENTS = pl.Schema(
 (Int64) marks events that were not observed but sampled, see ``suite.datasets.negatives``.
 
 Ids of users, items and sessions are the native ones, where they are no numbers as
-``suite.datasets.identifiers`` gives them: whatever is dealt by user (who is held out, the halves
-of ``static`` and ``disjoint``) is keyed by them and thus alike in every adapter."""
+``suite.datasets.reading.identifiers`` gives them: whatever is dealt by user (who is held out, the
+halves of ``static`` and ``disjoint``) is keyed by them and thus alike in every adapter."""
 
 HISTORIES = pl.Schema(
     {

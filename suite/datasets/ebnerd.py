@@ -10,10 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from suite.datasets.base import DATA_HOME, HISTORIES, Dataset, Tables
-from suite.datasets.files import scan
 from suite.datasets.log import zone
-from suite.datasets.parquet import scan_parquet
-from suite.datasets.refusals import refusing
+from suite.datasets.reading.files import scan
+from suite.datasets.reading.parquet import scan_parquet
+from suite.datasets.reading.refusals import refusing
 
 _NAIVE = pl.Datetime("us")
 

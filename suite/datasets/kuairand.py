@@ -13,10 +13,10 @@ import polars as pl
 from polars.datatypes import DataTypeClass
 
 from suite.datasets.base import DATA_HOME, ITEMS, UNKNOWN_ITEM, Dataset, Tables
-from suite.datasets.files import collect, place, require, scan
 from suite.datasets.log import cut, window_starts
-from suite.datasets.refusals import refusing
-from suite.datasets.values import refuse_where
+from suite.datasets.reading.files import collect, place, require, scan
+from suite.datasets.reading.refusals import refusing
+from suite.datasets.reading.values import refuse_where
 
 LOG = ("user_id", "video_id", "time_ms", "long_view", "play_time_ms", "duration_ms")
 LABELS = {

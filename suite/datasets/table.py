@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 
 from suite.datasets.base import ITEMS, Dataset, Tables
-from suite.datasets.files import listed, scan
 from suite.datasets.labels import engaged, label
 from suite.datasets.log import cut, window_starts, zone
-from suite.datasets.native import Native
 from suite.datasets.negatives import negatives, with_negatives
-from suite.datasets.times import Unit, refuse_outside
+from suite.datasets.reading.files import listed, scan
+from suite.datasets.reading.native import Native
+from suite.datasets.reading.times import Unit, refuse_outside
 from suite.datasets.windows import cut_by_share, shares
 
 _DATES = ("train", "validation", "test", "end")

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from suite.datasets.refusals import named
+from suite.datasets.reading.refusals import named
 from suite.vectors.choice import DEFAULT
 from suite.vectors.vectors import Vectors
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
-from suite.datasets.refusals import named
+from suite.datasets.reading.refusals import named
 
 Kind = Literal["list", "number", "other"]
 

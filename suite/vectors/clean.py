@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from suite.datasets.ids import text_ids
-from suite.datasets.times import instants
-from suite.datasets.values import Place, is_text, refuse_where, typed
+from suite.datasets.reading.ids import text_ids
+from suite.datasets.reading.times import instants
+from suite.datasets.reading.values import Place, is_text, refuse_where, typed
 
 _ORDERED = (
     *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64),
@@ -21,7 +21,7 @@ def known(values: pl.Series, place: Place) -> tuple[pl.Series, int]:
     ----------
     values : (n,)
         Of any type. Blanks around text are removed; NaN, blank text and the spellings of
-        `suite.datasets.values.MISSING` are missing.
+        `suite.datasets.reading.values.MISSING` are missing.
     place
         Where a row is, for messages.
 

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from attacks.audit.rounding import infinite_rows
-from suite.datasets.files import place
+from suite.datasets.reading.files import place
 from suite.vectors import clean
 from suite.vectors.arrays import read_npy, read_npz
 from suite.vectors.tables import read_table

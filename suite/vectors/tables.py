@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from suite.datasets import files
-from suite.datasets.refusals import named
+from suite.datasets.reading import files
+from suite.datasets.reading.refusals import named
 from suite.vectors.choice import DEFAULT, choose, described, refuse_one_of_many
 from suite.vectors.matrix import kinds, matrix
 from suite.vectors.vectors import Vectors

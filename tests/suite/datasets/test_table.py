@@ -7,7 +7,7 @@ import pytest
 from suite.datasets.base import WINDOWS
 from suite.datasets.check import check
 from suite.datasets.describe import describe
-from suite.datasets.identifiers import canonical_ids
+from suite.datasets.reading.identifiers import canonical_ids
 from suite.datasets.table import Table
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.datasets import values
-from suite.datasets.ids import text_ids
+from suite.datasets.reading import values
+from suite.datasets.reading.ids import text_ids
 
 
 def place(row):

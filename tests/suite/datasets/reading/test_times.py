@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.datasets.times import instants, refuse_outside
+from suite.datasets.reading.times import instants, refuse_outside
 
 NOON = datetime(2026, 1, 2, 11, tzinfo=UTC)
 NOON_S = 1767351600

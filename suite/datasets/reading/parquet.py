@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from suite.datasets.refusals import refusing
+from suite.datasets.reading.refusals import refusing
 
 
 def scan_parquet(path: Path) -> pl.LazyFrame:

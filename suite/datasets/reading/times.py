@@ -9,7 +9,7 @@ from typing import Literal
 
 import polars as pl
 
-from suite.datasets.values import NUMBER, Place, is_text, refuse_where, shown, spelled
+from suite.datasets.reading.values import NUMBER, Place, is_text, refuse_where, shown, spelled
 
 Unit = Literal["s", "ms", "us", "ns"]
 """Of numbers since 1970."""

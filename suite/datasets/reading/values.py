@@ -19,7 +19,7 @@ NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 """A decimal number, alone in its field."""
 
 Place = Callable[[int | None], str]
-"""Where a row, or with None the column is, for messages; `suite.datasets.files` has two."""
+"""Where a row, or with None the column is, for messages; `suite.datasets.reading.files` has two."""
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 _SHOWN_CHARACTERS = 60

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from suite.datasets import files, ids, times, values
-from suite.datasets.identifiers import canonical_ids, refuse_twice
+from suite.datasets.reading import files, ids, times, values
+from suite.datasets.reading.identifiers import canonical_ids, refuse_twice
 
 
 class Native:
@@ -54,7 +54,7 @@ class Native:
     def times(
         self, column: str, *, unit: times.Unit | None, form: str | None, zone: str
     ) -> pl.Series:
-        """Instants of a column, see ``suite.datasets.times``; null where missing or skipped."""
+        """Instants of a column, see `times.instants`; null where missing or skipped."""
         found = times.instants(
             self._rows.frame[column], self._rows.place, unit=unit, form=form, zone=zone
         )

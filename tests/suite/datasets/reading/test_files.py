@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from suite.datasets import content, files
-from suite.datasets.refusals import refusing
+from suite.datasets.reading import content, files
+from suite.datasets.reading.refusals import refusing
 
 ROWS = [("7", "a b"), ("07", "c"), ("1e3", None)]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from suite.datasets import content
+from suite.datasets.reading import content
 
 _REASON_CHARACTERS = 100
 _STDERR = threading.RLock()

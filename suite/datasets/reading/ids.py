@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from suite.datasets.values import MISSING, Place, is_text, refuse_where
+from suite.datasets.reading.values import MISSING, Place, is_text, refuse_where
 
 _FLOATED = r"^-?[0-9]+\.0$"
 _EXACT: dict[pl.DataType, int] = {pl.Float16(): 2**11, pl.Float32(): 2**24, pl.Float64(): 2**53}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from suite import registry
-from suite.datasets.identifiers import canonical_ids, refuse_twice
+from suite.datasets.reading.identifiers import canonical_ids, refuse_twice
 from suite.parts import Part
 from suite.steps.features import prepare
 from suite.steps.half import half

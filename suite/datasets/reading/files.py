@@ -3,7 +3,7 @@
 A suffix says how a file is read: `.parquet` (`.pq`), `.jsonl` (`.ndjson`, `.json`: one object a
 line), anything else as text with a separator (`.csv`, `.tsv`, `.txt`, `.inter`, `.dat`, ...). Text
 and JSON may be packed (gzip, zstd, bz2, xz; the content tells). The columns of text files are read
-as text: what they mean is for `suite.datasets.ids`, `times` and `values` to say.
+as text: what they mean is for `suite.datasets.reading.ids`, `times` and `values` to say.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 
 import polars as pl
 
-from suite.datasets import content
-from suite.datasets.parquet import scan_parquet
-from suite.datasets.refusals import named, refusing, wrong_line
+from suite.datasets.reading import content
+from suite.datasets.reading.parquet import scan_parquet
+from suite.datasets.reading.refusals import named, refusing, wrong_line
 
 PARQUET = (".parquet", ".pq")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
