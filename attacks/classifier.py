@@ -54,15 +54,8 @@ class Classifier(Attack):
         """
         vectors, user_row = gallery.vectors, gallery.user_row
         self.center, self.transform, between = discriminant(vectors, user_row)
-        count = np.bincount(user_row)[:, None]
         mean = (user_means(vectors, user_row) - self.center) @ self.transform
-        # On each axis: position ~ N(0, between), events ~ N(position, 1).
-        expected = mean * count * between / (1 + count * between)
-        precision = 1 / (1 + between / (1 + count * between))
-        unseen = 1 / (1 + between)
-        offset = (np.log(precision / unseen) - precision * expected**2).sum(axis=1) / 2
-        weights = [precision * expected, (unseen - precision) / 2, offset[:, None]]
-        self.weights = np.hstack(weights).astype(np.float32)
+        self.weights = weights(mean, between, 1 / np.bincount(user_row)[:, None])
 
     def embed(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Coordinates, their squares and 1: ``(n, d) -> (n, 2 d + 1)``."""
@@ -93,3 +86,33 @@ class Classifier(Attack):
         """Largest log-likelihood ratio of every probe, ``(n,)``, in nats."""
         scores, _ = neighbors(self.embed(probe), self.weights, 1, metric="dot")
         return scores[:, 0]
+
+
+def weights(
+    mean: NDArray[np.float64], between: NDArray[np.float64], error: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Turn what is known of each user into the weights of a log-likelihood ratio.
+
+    On each axis a user's position is normal with variance ``between`` about 0, the user's mean
+    with ``error`` about the position, and a probe with 1.
+
+    Parameters
+    ----------
+    mean : (g, d)
+        Mean of each user's vectors, on the axes.
+    between : (d,)
+    error : (g, 1) or (g, d)
+
+    Returns
+    -------
+    (g, 2 d + 1)
+        Of the probe's coordinates, their squares and 1.
+    """
+    total = between + error
+    known = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+    expected = mean * known
+    precision = 1 / (1 + known * error)
+    unseen = 1 / (1 + between)
+    offset = (np.log(precision / unseen) - precision * expected**2).sum(axis=1) / 2
+    parts = [precision * expected, (unseen - precision) / 2, offset[:, None]]
+    return np.hstack(parts).astype(np.float32)
