@@ -14,7 +14,7 @@ from suite.cluster import accelerators
 from suite.cluster.settings import Compute
 from suite.parts import Part
 from suite.plan.kinds import KINDS
-from suite.plan.plan import Step
+from suite.plan.step import Step
 
 CHECK_INTERVAL_S = 5.0
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from suite.execute.events import Epoch
 from suite.plan.kinds import KINDS
-from suite.plan.plan import Step
+from suite.plan.step import Step
 
 QUIET_S = 60.0
 """Longest time without a line where the output is not a terminal."""

@@ -18,8 +18,8 @@ from suite.execute.progress import Display
 from suite.execute.task import LOST, _outcome, perform
 from suite.execute.timeline import Timeline
 from suite.plan.kinds import KINDS
-from suite.plan.plan import Step
 from suite.plan.recovery import unfinished
+from suite.plan.step import Step
 from suite.store.marker import DamagedError
 from suite.store.results import Store
 

@@ -13,7 +13,7 @@ from ray import exceptions
 from suite.cluster import memory
 from suite.execute.timeline import Span
 from suite.plan.kinds import KINDS
-from suite.plan.plan import Step
+from suite.plan.step import Step
 from suite.store import checksum
 from suite.store.marker import DamagedError
 from suite.store.results import Store

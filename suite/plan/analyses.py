@@ -9,7 +9,8 @@ from math import comb
 from typing import Any
 
 from suite.artifacts.figures import SOURCES
-from suite.plan.plan import Plan, Step
+from suite.plan.plan import Plan
+from suite.plan.step import Step
 from suite.spec import Cell
 
 SWAPS_PER_COMPARISON = 100

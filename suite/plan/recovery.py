@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from suite.plan.kinds import KINDS
-from suite.plan.plan import Step
+from suite.plan.step import Step
 from suite.store import checkpoints
 from suite.store.results import Store
 

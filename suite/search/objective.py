@@ -22,8 +22,9 @@ from suite.artifacts.outcome import Outcome
 from suite.execute.task import perform
 from suite.parts import Part
 from suite.plan import plan
+from suite.plan.chain import BEST
 from suite.plan.kinds import KINDS
-from suite.plan.plan import Step
+from suite.plan.step import Step
 from suite.registry import first_line
 from suite.spec import Suite
 from suite.steps import fit as train
@@ -67,7 +68,7 @@ def subject(suite: Suite, model: str) -> Suite:
         listed = ", ".join(part.name for part in suite.datasets)
         msg = f"{suite.suite}: datasets: found {listed}; allowed for tuning: one, chosen with --set"
         raise ValueError(msg)
-    attacks = [part for part in suite.attacks if part.name != plan.BEST]
+    attacks = [part for part in suite.attacks if part.name != BEST]
     return suite.model_copy(
         update={
             "seeds": suite.seeds[:1],

@@ -25,8 +25,9 @@ from suite.execute.capacity import Capacity
 from suite.execute.progress import Display
 from suite.execute.scheduler import execute
 from suite.plan import digest, plan
-from suite.plan.plan import Step
+from suite.plan.chain import UNDEFENDED
 from suite.plan.recovery import repair, unfinished
+from suite.plan.step import Step
 from suite.publish import tracking
 from suite.registry import nearest
 from suite.search.objective import TRAINING, Epochs, Objective, at, on_validation, subject
@@ -86,7 +87,7 @@ def study(
     """
     if sorted(objectives) not in (["auc"], ["auc", "lift"]):
         raise ValueError(f"--objective: found {','.join(objectives)!r}, allowed: auc; auc,lift")
-    if "lift" in objectives and (defense := suite.defenses[0].name) != plan.UNDEFENDED:
+    if "lift" in objectives and (defense := suite.defenses[0].name) != UNDEFENDED:
         msg = f"--objective auc,lift: found defense {defense}, allowed: none"
         raise ValueError(f"{msg}; the AUC would be that of the undefended vectors")
     space = _space(suite, model)

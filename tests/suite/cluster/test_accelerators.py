@@ -14,7 +14,7 @@ from suite.cluster.settings import Compute
 from suite.execute import scheduler
 from suite.execute.capacity import Capacity
 from suite.parts import Part
-from suite.plan.plan import Step
+from suite.plan.step import Step
 from suite.search import search
 
 

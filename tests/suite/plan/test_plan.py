@@ -6,6 +6,7 @@ import pytest
 
 from suite import registry, spec
 from suite.plan import plan
+from suite.plan.step import Step
 from suite.spec import Suite
 
 OWN = """
@@ -80,7 +81,7 @@ def test_only_a_model_release_is_fitted_and_timed_so():
 BLOCKS = ["aggregates", "sequence", "all"]
 
 
-def references(found: list[plan.Plan]) -> dict[tuple[str, str], plan.Step]:
+def references(found: list[plan.Plan]) -> dict[tuple[str, str], Step]:
     rows = [p for p in found if p.reference]
     return {(p.names["model"], p.names["attack"]): p.reference for p in rows}
 

@@ -1,0 +1,181 @@
+"""The chain of steps of one cell, from its features to its figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from suite import registry
+from suite.parts import Part
+from suite.plan.choices import blocks, on_validation
+from suite.plan.step import Step
+from suite.spec import Cell, Suite
+
+BEST = "best"
+"""Stands in a suite's attacks for the one of them that is strongest on validation."""
+
+UNDEFENDED = "none"
+"""The defense that leaves the vectors as they are."""
+
+
+def fit(cell: Cell, suite: Suite, features: Step) -> Step:
+    """Fit the cell's model."""
+    return Step(
+        "fit",
+        f"fit {_who(cell)}",
+        {"model": cell.model, "training": suite.training, "seed": cell.seed},
+        (features,),
+        (registry.module("models", cell.model.name),),
+    )
+
+
+def _inputs(cell: Cell, features: Step, block: str) -> Step:
+    return Step(
+        "inputs",
+        f"inputs of {cell.model.label} on {cell.dataset.label}: {block}",
+        blocks(cell)[block],
+        (features,),
+    )
+
+
+def _represent(
+    cell: Cell, suite: Suite, features: Step, fitted_on: Step, block: str | None = None
+) -> Step:
+    if cell.release == "raw":
+        return _inputs(cell, features, block or [*blocks(cell)][-1])
+    arguments: dict[str, Any] = {"model": cell.model, "release": cell.release}
+    if cell.release == "random_net":
+        arguments["seed"] = cell.seed
+    return Step(
+        "represent",
+        f"represent {_who(cell)}, {cell.release}",
+        arguments,
+        (features, fit(cell, suite, fitted_on)) if cell.release == "model" else (features,),
+        (registry.module("models", cell.model.name),),
+    )
+
+
+def ranks(cell: Cell, suite: Suite, features: Step) -> Step:
+    """Attack what is released; of inputs in several blocks the strongest on validation."""
+    several = cell.release == "raw" and len(blocks(cell)) > 1
+    readings = [(block, cell, block) for block in blocks(cell)] if several else []
+    return _strongest("strongest", readings, suite, features) or _attack(cell, suite, features)
+
+
+def _strongest(
+    kind: str, readings: list[tuple[str, Cell, str]], suite: Suite, features: Step
+) -> Step | None:
+    """Choose among named cells and blocks on validation; None where that cannot be done."""
+    chosen_on = on_validation(readings[0][1].protocol) if readings else None
+    if chosen_on is None:
+        return None
+    outcomes = [
+        _attack(cell._replace(protocol=protocol or cell.protocol), suite, features, block)
+        for protocol in (chosen_on, None)
+        for _, cell, block in readings
+    ]
+    names, cell = [name for name, _, _ in readings], readings[0][1]
+    return Step(
+        kind,
+        f"strongest inputs of {_who(cell)}: {cell.protocol.label}, {cell.attack.label}",
+        {"candidates": names},
+        tuple(outcomes),
+    )
+
+
+def reference(cell: Cell, suite: Suite, features: Step) -> Step | None:
+    """Read the model's own inputs, undefended, by the blocks and the suite's plain attacks.
+
+    Only for rows whose attack is one of them: one that pools probes, or knows more, may do better
+    than all of these without any amplification by the model.
+    """
+    attacks = [part for part in suite.attacks if part.name != BEST]
+    plain = [part for part in attacks if registry.part("attacks", part.name).plain]
+    among = attacks if cell.attack.name == BEST else [cell.attack]
+    if cell.release != "model" or not all(part in plain for part in among):
+        return None
+    # Attacks of inputs need no model, so that all seeds and all defenses share them.
+    undefended = Part(name=UNDEFENDED, label=UNDEFENDED)
+    raw = cell._replace(release="raw", defense=undefended, seed=suite.seeds[0])
+    readings = [
+        (f"{block}, {attack.label}", raw._replace(attack=attack), block)
+        for block in blocks(raw)
+        for attack in plain
+    ]
+    return _strongest("reference", readings, suite, features)
+
+
+def _attack(cell: Cell, suite: Suite, features: Step, block: str | None = None) -> Step:
+    parts = {"protocol": cell.protocol, "defense": cell.defense, "attack": cell.attack}
+    if registry.part("protocols", cell.protocol.name).splits_history:
+        halves = [_half(cell, features, side) for side in ("gallery", "probe")]
+        released = tuple(_represent(cell, suite, half, features, block) for half in halves)
+    else:
+        released = (_represent(cell, suite, features, features, block),)
+    if "other_space" in registry.part("attacks", cell.attack.name).needs:
+        other = cell._replace(seed=cell.seed + 1)
+        released = (released[0], _represent(other, suite, features, features, block))
+    return Step(
+        "attack",
+        f"attack {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
+        {**parts, "seed": cell.seed},
+        (features, *released),
+        tuple(registry.module(f"{kind}s", p.name) for kind, p in parts.items()),
+    )
+
+
+def _half(cell: Cell, features: Step, side: str) -> Step:
+    return Step(
+        "half",
+        f"{side} half of the histories of {cell.dataset.label}, {cell.protocol.label}",
+        {
+            "dataset": cell.dataset,
+            "side": side,
+            "deal": cell.protocol.parameters.get("deal", "session"),
+        },
+        (features,),
+        (registry.module("datasets", cell.dataset.name),),
+        features.files,
+    )
+
+
+def measure(cell: Cell, suite: Suite, features: Step, attack: Step) -> Step:
+    """Compute the figures of an attack, beside what the vectors are worth."""
+    fitted = (fit(cell, suite, features),) if cell.release == "model" else ()
+    return Step(
+        "measure",
+        f"measure {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
+        {"defended": cell.defense.name != UNDEFENDED},
+        (attack, *fitted),
+    )
+
+
+def best(cell: Cell, suite: Suite, features: Step) -> Step:
+    """Choose among the suite's other attackers on validation, report the choice on test."""
+    candidates = [part for part in suite.attacks if part.name != BEST]
+    if not candidates:
+        raise ValueError(
+            "attacks: found only best, allowed: best beside the attacks to choose from"
+        )
+    chosen_on = on_validation(cell.protocol)
+    if chosen_on is None:
+        raise ValueError(
+            f"attacks: found best, allowed: only where {cell.protocol.name} has a "
+            "counterpart on validation to choose by"
+        )
+    of_inputs = list(blocks(cell)) if cell.release == "raw" else [""]
+    cells = [(cell._replace(attack=part), block) for block in of_inputs for part in candidates]
+    names = [
+        f"{block}, {c.attack.label}" if len(of_inputs) > 1 else c.attack.label for c, block in cells
+    ]
+    to_choose = [_attack(c._replace(protocol=chosen_on), suite, features, b) for c, b in cells]
+    on_test = [measure(c, suite, features, _attack(c, suite, features, b)) for c, b in cells]
+    return Step(
+        "best",
+        f"best attack on {_who(cell)}, {cell.release}: {cell.protocol.label}",
+        {"candidates": names},
+        (*to_choose, *on_test),
+    )
+
+
+def _who(cell: Cell) -> str:
+    return f"{cell.model.label} on {cell.dataset.label}, seed {cell.seed}"
