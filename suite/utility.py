@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import logit
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -87,8 +87,7 @@ def utility(validation: Scores, test: Scores, positive_weight: float) -> Utility
     Parameters
     ----------
     positive_weight
-        Weight w > 0 that positives had in the loss. Such a loss is minimized by log odds that are
-        ln w too large, so that much is subtracted: probability = sigmoid(logit - ln w).
+        Weight w > 0 that positives had in the loss, see ``log_odds``.
 
     Raises
     ------
@@ -102,23 +101,20 @@ def utility(validation: Scores, test: Scores, positive_weight: float) -> Utility
     """
     for window, scores in (("validation", validation), ("test", test)):
         _check(window, scores)
-    chosen_on, log_odds = (
-        scores.logit.astype(np.float64) - np.log(positive_weight) for scores in (validation, test)
-    )
+    chosen_on, found = (log_odds(scores.logit, positive_weight) for scores in (validation, test))
     threshold = best_threshold(chosen_on, validation.label)
-    engaged = log_odds >= threshold
-    area = clustered_auc(log_odds, test.label, test.user_id)
-    entropy = cross_entropy(log_odds, test.label)
+    engaged = found >= threshold
+    area = clustered_auc(found, test.label, test.user_id)
     return Utility(
         auc=area.auc,
         auc_low=area.low,
         auc_high=area.high,
         auc_doubt=area.doubt,
-        ap=float(average_precision_score(test.label, log_odds)),
+        ap=float(average_precision_score(test.label, found)),
         f1=float(f1_score(test.label, engaged)),
         accuracy=float(accuracy_score(test.label, engaged)),
-        log_loss=entropy,
-        rce=relative_cross_entropy(log_odds, test.label),
+        log_loss=cross_entropy(found, test.label),
+        rce=relative_cross_entropy(found, test.label),
         threshold=threshold,
     )
 
@@ -137,9 +133,22 @@ def best_threshold(score: NDArray[np.float64], label: NDArray[np.bool_]) -> floa
     return float(thresholds[np.argmax(f1[:-1])])
 
 
+def log_odds(logit: NDArray[np.floating[Any]], positive_weight: float) -> NDArray[np.float64]:
+    """Return the log odds of ``(n,)`` logits that were trained with weighted positives.
+
+    Parameters
+    ----------
+    positive_weight
+        Weight w > 0 that positives had in the loss. Such a loss is minimized by log odds that are
+        ln w too large, so that much is subtracted: probability = sigmoid(logit - ln w).
+    """
+    corrected: NDArray[np.float64] = logit.astype(np.float64) - np.log(positive_weight)
+    return corrected
+
+
 def cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
     """Return the mean cross entropy of ``(n,)`` log odds in nats, finite for finite log odds."""
-    return float(np.mean(np.logaddexp(0.0, log_odds) - np.where(label, log_odds, 0.0)))
+    return float(np.mean(_cross_entropies(log_odds, label)))
 
 
 def relative_cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
@@ -147,8 +156,40 @@ def relative_cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool
 
     Both classes occur.
     """
-    base_rate = np.full(len(label), logit(label.mean()))
-    return 100 * (1 - cross_entropy(log_odds, label) / cross_entropy(base_rate, label))
+    return float(relative_cross_entropies(log_odds, label, np.ones((len(label), 1)))[0])
+
+
+def relative_cross_entropies(
+    log_odds: NDArray[np.float64], label: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Compute the relative cross entropy under several weightings of the same events at once.
+
+    Parameters
+    ----------
+    log_odds, label : (n,)
+        Of each event.
+    weight : (n, r)
+        How often each event counts in each of r samples.
+
+    Returns
+    -------
+    (r,)
+        In percent; NaN without both classes, when there is nothing to undercut.
+    """
+    total = weight.sum(axis=0)
+    base = (weight * label[:, None]).sum(axis=0) / total
+    base[(base == 0) | (base == 1)] = np.nan
+    naive = -(base * np.log(base) + (1 - base) * np.log1p(-base))
+    each = _cross_entropies(log_odds, label)
+    found: NDArray[np.float64] = 100 * (1 - (weight * each[:, None]).sum(axis=0) / total / naive)
+    return found
+
+
+def _cross_entropies(
+    log_odds: NDArray[np.float64], label: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    entropies: NDArray[np.float64] = np.logaddexp(0.0, log_odds) - np.where(label, log_odds, 0.0)
+    return entropies
 
 
 def _check(window: str, scores: Scores) -> None:

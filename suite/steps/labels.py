@@ -16,6 +16,7 @@ from suite.artifacts.features import Features
 from suite.artifacts.figures import MEAN, LabelFigures
 from suite.artifacts.fitted import Fitted
 from suite.training import scores
+from suite.utility import relative_cross_entropies, relative_cross_entropy
 
 MIN_POSITIVES = 20
 """Fewest positive events of a label in a category for which figures are computed."""
@@ -136,7 +137,7 @@ def _rows(
         with np.errstate(invalid="ignore"):
             resampled[name] = tuple(
                 np.concatenate([metric(log_odds, label, piece) for piece in pieces])
-                for metric in (average_precision, area, _relative_cross_entropy)
+                for metric in (average_precision, area, relative_cross_entropies)
             )
     averaged = [resampled[name] for name in _averaged(weights)]
     if averaged:
@@ -157,7 +158,7 @@ def _figures(
         values = (
             average_precision_score(label, log_odds),
             roc_auc_score(label, log_odds),
-            _relative_cross_entropy(log_odds, label, np.ones((len(label), 1)))[0],
+            relative_cross_entropy(log_odds, label),
         )
         figures = dict(zip(KEYS, map(float, values), strict=True))
         rows.append({"label": name, **figures, "base": float(label.mean())})
@@ -177,18 +178,6 @@ def _frequent(events: pl.DataFrame, weights: dict[str, float]) -> dict[str, floa
         return MIN_POSITIVES <= int(events[name].sum()) < len(events)
 
     return {name: weight for name, weight in weights.items() if enough(name)}
-
-
-def _relative_cross_entropy(log_odds: Values, label: NDArray[np.bool_], weight: Values) -> Values:
-    """Relative cross entropy in percent, against the base rate, ``(r,)``; NaN if undefined."""
-    each = np.logaddexp(0.0, log_odds) - np.where(label, log_odds, 0.0)
-    total = weight.sum(axis=0)
-    base = (weight * label[:, None]).sum(axis=0) / total
-    # Undefined without both classes.
-    base[(base == 0) | (base == 1)] = np.nan
-    naive = -(base * np.log(base) + (1 - base) * np.log1p(-base))
-    relative: Values = 100 * (1 - (weight * each[:, None]).sum(axis=0) / total / naive)
-    return relative
 
 
 def _draws(user: NDArray[np.int64], replicates: int, rng: np.random.Generator) -> Values:

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from models.base import Model
 from models.network import Network
+from suite import utility
 from suite.artifacts.features import Features
 from suite.cluster import sharded
 from suite.training import batches
@@ -34,13 +35,8 @@ def labels(scores: pl.DataFrame) -> list[str]:
 def log_odds(
     scores: pl.DataFrame, label: str, positive_weight: float, prefix: str = ""
 ) -> NDArray[np.float64]:
-    """Log odds of a label, ``(n,)``: its logits minus the log of the weight of positives.
-
-    The weighted loss is minimized by logits that are larger by that amount.
-    """
-    logits = scores[prefix + logit(label)].to_numpy().astype(np.float64)
-    corrected: NDArray[np.float64] = logits - np.log(positive_weight)
-    return corrected
+    """Log odds of a label, ``(n,)``, see ``suite.utility.log_odds``."""
+    return utility.log_odds(scores[prefix + logit(label)].to_numpy(), positive_weight)
 
 
 def mean_auc(label: NDArray[Any], logit: NDArray[np.floating]) -> float:
