@@ -5,8 +5,33 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+
+from attacks.measures import metrics
+from attacks.ranks.exact import Ranks
+
+
+class Mated(NamedTuple):
+    """Probes whose user is in the gallery.
+
+    Attributes
+    ----------
+    event_id, user_id : (n,)
+        What each probe is of.
+    ranks
+        Of the true users.
+    best : (n,)
+        The largest score of any gallery user.
+    """
+
+    event_id: NDArray[np.int64]
+    user_id: NDArray[np.int64]
+    ranks: Ranks
+    best: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -39,6 +64,14 @@ class Outcome:
     num_rounded: int = 0
     num_tied_apart: int = 0
     chosen: str = ""
+
+    def mated(self) -> Mated:
+        """Return the probes that could be named, in their order."""
+        columns = {name: self.probes[name].to_numpy() for name in self.probes.columns}
+        is_mated = metrics.mated(Ranks(columns["greater"], columns["equal"]), self.num_gallery)
+        kept = {name: values[is_mated] for name, values in columns.items()}
+        ranks = Ranks(kept["greater"], kept["equal"])
+        return Mated(kept["event_id"], kept["user_id"], ranks, kept["best"])
 
     def save(self, folder: Path) -> None:
         """Write ranks.parquet and outcome.json."""

@@ -8,7 +8,6 @@ import polars as pl
 from attacks.measures.comparisons import paired_interval
 from attacks.measures.intervals import rate_intervals
 from attacks.measures.metrics import top1_credit_at
-from attacks.ranks.exact import Ranks
 from suite.artifacts.figures import SOURCES, Attribution
 from suite.artifacts.outcome import Outcome
 
@@ -48,10 +47,9 @@ def attribution(*outcomes: Outcome) -> Attribution:
 
 def _lift_at(outcome: Outcome, n: int) -> pl.DataFrame:
     """Lift of each known probe in a random gallery of n users that holds its own."""
-    known = outcome.probes.filter(pl.col("greater") < outcome.num_gallery)
-    ranks = Ranks(known["greater"].to_numpy(), known["equal"].to_numpy())
-    credit = top1_credit_at(ranks, outcome.num_gallery, n)
-    return known.select("event_id", "user_id", lift=pl.Series(n * credit))
+    known = outcome.mated()
+    lift = n * top1_credit_at(known.ranks, outcome.num_gallery, n)
+    return pl.DataFrame({"event_id": known.event_id, "user_id": known.user_id, "lift": lift})
 
 
 def _unpaired(first: list[float], second: list[float]) -> list[float]:

@@ -11,7 +11,6 @@ import polars as pl
 
 from attacks.measures.comparisons import paired_difference
 from attacks.measures.metrics import top_credit
-from attacks.ranks.exact import Ranks
 from suite.artifacts.figures import Differences
 from suite.artifacts.outcome import Outcome
 
@@ -51,8 +50,9 @@ def paired(a: Outcome, b: Outcome) -> tuple[Any, Any, Any]:
     """Top-1 credits of the probes that both have and know, ``(n,)`` each, and their users."""
     sides = []
     for outcome in (a, b):
-        known = outcome.probes.filter(pl.col("greater") < outcome.num_gallery)
-        ranks = Ranks(known["greater"].to_numpy(), known["equal"].to_numpy())
-        sides.append(known.select("event_id", "user_id", credit=pl.Series(top_credit(ranks, 1))))
+        known = outcome.mated()
+        credit = top_credit(known.ranks, 1)
+        columns = {"event_id": known.event_id, "user_id": known.user_id, "credit": credit}
+        sides.append(pl.DataFrame(columns))
     both = sides[0].join(sides[1], on="event_id", maintain_order="left")
     return both["credit"].to_numpy(), both["credit_right"].to_numpy(), both["user_id"].to_numpy()

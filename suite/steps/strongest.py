@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from attacks.measures import metrics
-from attacks.ranks.exact import Ranks
 from suite.artifacts.figures import Reference
 from suite.artifacts.outcome import Outcome
 
@@ -40,6 +39,4 @@ def reference(*outcomes: Outcome, candidates: list[str]) -> Reference:
 
 def top1(outcome: Outcome) -> float:
     """Top-1 rate over the probes whose user is in the gallery."""
-    ranks = Ranks(outcome.probes["greater"].to_numpy(), outcome.probes["equal"].to_numpy())
-    known = metrics.mated(ranks, outcome.num_gallery)
-    return float(metrics.top_credit(ranks, 1)[known].mean())
+    return float(metrics.top_credit(outcome.mated().ranks, 1).mean())
