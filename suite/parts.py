@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -12,6 +12,12 @@ from pydantic import (
 )
 
 Release = Literal["model", "raw", "context_only", "random_net", "pca"]
+
+Releases = Annotated[int, Field(ge=1)] | Literal["all"]
+"""How often a vector is released; ``all``: as often as its user has events in its window."""
+
+Holds = Literal["defended", "undefended"]
+"""What the adversary's gallery is made of."""
 
 
 class Part(BaseModel):

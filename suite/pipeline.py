@@ -1,9 +1,9 @@
 """From a suite to its leaderboard. Read this first.
 
-Each cell is a chain of steps: features -> fit -> represent -> attack -> measure. A step is a pure
-function of its inputs, named by a digest of all it depends on; its result is kept in the store and
-never computed twice. Steps that are missing or damaged run as Ray tasks, in parallel where the
-cluster has room; when none is, Ray is not started.
+Each cell is a chain of steps: features -> fit -> represent -> defend -> attack, utility -> measure.
+A step is a pure function of its inputs, named by a digest of all it depends on; its result is kept
+in the store and never computed twice. Steps that are missing or damaged run as Ray tasks, in
+parallel where the cluster has room; when none is, Ray is not started.
 """
 
 from __future__ import annotations

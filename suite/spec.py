@@ -19,18 +19,24 @@ from pydantic import (
 
 from suite import plain_yaml
 from suite.cluster.settings import Compute
-from suite.parts import Part, Release
+from suite.parts import Holds, Part, Release, Releases
 from suite.registry import first_line, nearest
 from suite.training.settings import Training
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """Fits into the integers of every table and tracker."""
 
+UNDEFENDED = "none"
+"""The defense that leaves the vectors as they are; without it there is no step to defend."""
+
 RECIPES = Path(__file__).parent / "recipes"
 
 
 class Cell(NamedTuple):
-    """One point of the product; one row of the leaderboard."""
+    """One point of the product; one row of the leaderboard.
+
+    Without a defense nothing depends on ``releases_m`` and ``attacker_holds``.
+    """
 
     dataset: Part
     model: Part
@@ -39,6 +45,8 @@ class Cell(NamedTuple):
     protocol: Part
     defense: Part
     attack: Part
+    releases_m: Releases = 1
+    attacker_holds: Holds = "defended"
 
 
 class Suite(BaseModel):
@@ -58,6 +66,18 @@ class Suite(BaseModel):
     protocols: list[Part] = Field(min_length=1)
     defenses: list[Part] = Field([Part(name="none")], min_length=1)
     attacks: list[Part] = Field(min_length=1)
+    releases_m: list[Releases] = Field(
+        [1],
+        min_length=1,
+        description="how often each vector is released, anew each time, and averaged by the "
+        "attacker: 1 or more, or all: as often as its user has events in the window",
+    )
+    attacker_holds: list[Holds] = Field(
+        ["defended"],
+        min_length=1,
+        description="what the gallery is made of; undefended: the attacker has vectors from "
+        "before the defense",
+    )
     tasks: bool = Field(
         False, description="report AP and RCE of every label, by category and after fine-tuning"
     )
@@ -72,7 +92,11 @@ class Suite(BaseModel):
     )
 
     def cells(self) -> list[Cell]:
-        """Every cell, in the order of the file."""
+        """Every cell, in the order of the file.
+
+        Vectors that no defense changes are the same however often they are released, and whoever
+        holds them: such a cell is there once.
+        """
         axes = (
             self.datasets,
             self.models,
@@ -81,8 +105,18 @@ class Suite(BaseModel):
             self.protocols,
             self.defenses,
             self.attacks,
+            self.releases_m,
+            self.attacker_holds,
         )
-        return [Cell(*point) for point in product(*axes)]
+        cells = [Cell(*point) for point in product(*axes)]
+        once = (self.releases_m[0], self.attacker_holds[0])
+        return [
+            cell._replace(releases_m=1, attacker_holds="defended")
+            if cell.defense.name == UNDEFENDED
+            else cell
+            for cell in cells
+            if cell.defense.name != UNDEFENDED or cell[-2:] == once
+        ]
 
 
 def recipes() -> dict[str, Path]:

@@ -18,8 +18,9 @@ pytestmark = pytest.mark.cluster
 
 # DESIGN, section 8.
 KEYS = """
-dataset synthetic model seed release protocol defense attack status reason auc auc_low auc_high
-ap f1 log_loss top1 top1_low top1_high top5 top10 top20 mrr mrr_low mrr_high mean_rank
+dataset synthetic model seed release protocol defense attack releases_m attacker_holds status
+reason auc auc_low auc_high ap f1 log_loss auc_own_head auc_refitted
+top1 top1_low top1_high top5 top10 top20 mrr mrr_low mrr_high mean_rank
 median_rank bits bits_low bits_high lift lift_low lift_high chance raw_lift raw_by num_gallery
 num_probes num_dropped num_users_always num_users_never per_user_top1 per_user_top1_low
 per_user_top1_high interval interval_reason num_parameters fit_s represent_s attack_s digest
@@ -72,7 +73,9 @@ def test_every_cell_of_the_product_is_done_and_has_the_keys_of_the_design(quick)
         several = (row["model"], row["release"]) == ("bilstm", "raw")
         assert (row["reason"] or "").startswith("strongest on validation: ") == several
         assert (row["raw_lift"] is None) == (row["raw_by"] is None) == (row["release"] != "model")
-        assert (row["auc"] is None) == (row["release"] != "model")
+        assert 0.5 < row["auc_high"] <= 1
+        assert row["auc_refitted"] == (None if row["release"] == "model" else row["auc"])
+        assert row["auc_own_head"] is row["releases_m"] is row["attacker_holds"] is None
         assert row["lift_low"] <= row["lift"] <= row["lift_high"]
         assert row["lift"] == pytest.approx(row["top1"] * row["num_gallery"])
 
@@ -116,6 +119,8 @@ def test_mlflow_keeps_the_timeline_of_the_run_beside_the_page(quick):
     assert kinds["fit"] == 3
     # Those of the cells, and of their inputs on validation and by block.
     assert kinds["attack"] == 56
+    # Of three models, of three kinds of inputs and of three contexts: protocols and attacks share.
+    assert kinds["utility"] == 9
     assert 0 < timeline.idle < 1
 
 

@@ -70,7 +70,7 @@ def attacked(features, model, release, folder=None, attackers=("cosine",)):
     """Ranks under ``rolling`` and the figures of the row, for each attacker."""
     weights = fitted(features, model, folder) if release == "model" else None
     vectors = represent(features, weights, model=part(model), release=release)
-    where = {"protocol": part("rolling"), "defense": part("none"), "seed": 0}
+    where = {"protocol": part("rolling"), "seed": 0}
     for attacker in attackers:
         outcome = attack(features, vectors, attack=part(attacker), **where)
         yield outcome, measure(outcome).row
@@ -88,7 +88,7 @@ def apart(source, features, deal):
     """Ranks of raw inputs under ``disjoint`` and the figures of the row."""
     halves = [half(features, dataset=source, side=side, deal=deal) for side in ("gallery", "probe")]
     vectors = [represent(h, model=part("mlp"), release="raw") for h in halves]
-    where = {"protocol": part("disjoint", deal=deal), "defense": part("none"), "seed": 0}
+    where = {"protocol": part("disjoint", deal=deal), "seed": 0}
     outcome = attack(features, *vectors, attack=part("cosine"), **where)
     return outcome, measure(outcome).row
 

@@ -1,14 +1,17 @@
-"""Result of the represent step."""
+"""Result of the represent, inputs and defend steps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from attacks.defenses import base
 
 EVENTS_PER_GROUP = 65_536
 """Row group size; a group is in memory as a whole while it is written or read."""
@@ -25,15 +28,34 @@ class Representation:
     event_id : (n,)
         Event that each vector was computed for.
     vector : (n, d)
-        Released vectors.
+        Released vectors; of several releases, what an adversary makes of them.
+    certificate
+        What bounds every attacker, for one release; None without a defense that gives a bound.
+    uncertified
+        Why a defense gives none.
+    noise : (d, d)
+        Covariance of the noise that a defense left in a vector; None where it adds none.
     """
 
     user_id: NDArray[np.int64]
     event_id: NDArray[np.int64]
     vector: NDArray[np.float32]
+    certificate: base.AnyCertificate | None = None
+    uncertified: str = ""
+    noise: NDArray[np.float64] | None = None
 
     def save(self, folder: Path) -> None:
-        """Write representation.parquet, which ``latentprint audit`` also reads."""
+        """Write representation.parquet, which ``latentprint audit`` also reads.
+
+        Beside it certificate.json or uncertified.txt, and noise.npy, where there are such.
+        """
+        if self.certificate is not None:
+            plain = {"kind": type(self.certificate).__name__, **asdict(self.certificate)}
+            (folder / "certificate.json").write_text(json.dumps(plain))
+        elif self.uncertified:
+            (folder / "uncertified.txt").write_text(self.uncertified)
+        if self.noise is not None:
+            np.save(folder / "noise.npy", self.noise, allow_pickle=False)
         d = self.vector.shape[1]
         vector = pa.FixedSizeListArray.from_arrays(pa.array(self.vector.reshape(-1)), d)
         table = pa.table([self.user_id, self.event_id, vector], ["user_id", "event_id", "vector"])
@@ -61,4 +83,27 @@ class Representation:
             user_id[rows], event_id[rows] = piece["user_id"], piece["event_id"]
             vector[rows] = piece["vector"].combine_chunks().flatten().to_numpy().reshape(-1, d)
             start = rows.stop
-        return cls(user_id, event_id, vector)
+        known = (_certificate(folder), _text(folder / "uncertified.txt"), _noise(folder))
+        return cls(user_id, event_id, vector, *known)
+
+
+def _certificate(folder: Path) -> base.AnyCertificate | None:
+    text = _text(folder / "certificate.json")
+    if not text:
+        return None
+    plain = json.loads(text)
+    kinds = (base.Certificate, base.MetricCertificate, base.GroupCertificate)
+    made: base.AnyCertificate = {k.__name__: k for k in kinds}[plain.pop("kind")](**plain)
+    return made
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _noise(folder: Path) -> NDArray[np.float64] | None:
+    path = folder / "noise.npy"
+    if not path.exists():
+        return None
+    noise: NDArray[np.float64] = np.load(path, allow_pickle=False)
+    return noise

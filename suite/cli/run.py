@@ -74,11 +74,12 @@ def show_plan(suite: Suite, store: Store) -> None:
     plans = plan.plans(suite)
     together = analyses(plans, suite.bootstrap, by_label=suite.tasks)
     steps = {step.digest: step for p in plans for one in p.wanted for step in one.chain()}
-    table = Table("dataset", "model", "seed", "release", "protocol", "defense", "attack", "cached")
+    keys = ("dataset", "model", "seed", "release", "protocol", "defense", "attack")
+    table = Table(*keys, "cached")
     for p in plans:
         chain = {step.digest: step for one in p.wanted for step in one.chain()}
         cached = [step.kind for d, step in chain.items() if store.whole(step.kind, d)]
-        names = [str(value) for key, value in p.names.items() if key != "synthetic"]
+        names = [str((p.names | {"defense": p.defense})[key]) for key in keys]
         table.add_row(*names, "all" if len(cached) == len(chain) else ", ".join(cached) or "-")
     console = Console()
     console.print(table)

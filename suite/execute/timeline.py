@@ -10,7 +10,7 @@ from typing import Any
 TIMELINE = "timeline.json"
 """File name, beside the leaderboard."""
 
-WORK = ("fit", "represent", "attack")
+WORK = ("fit", "represent", "defend", "attack", "utility")
 """Kinds of steps that count as work; all other time is overhead."""
 
 
@@ -77,7 +77,7 @@ class Timeline:
 
     @property
     def outside(self) -> float:
-        """Share of the wall time in which no fit, represent or attack ran, in [0, 1]."""
+        """Share of the wall time in which no step of ``WORK`` ran, in [0, 1]."""
         ran = ((s.start, s.end) for s in self.spans if s.kind in WORK)
         return 1 - covered(ran) / self.wall_s if self.wall_s > 0 else 0.0
 
@@ -106,7 +106,7 @@ class Timeline:
             "begin": self.begin,
             "end": self.end,
             "wall_s": self.wall_s,
-            "outside_fit_represent_attack": self.outside,
+            "outside_work": self.outside,
             "cluster_cpus": self.cluster_cpus,
             "idle": self.idle,
             "moved_bytes": self.moved_bytes,
@@ -127,7 +127,7 @@ class Timeline:
         if not self.spans:
             return "no step finished"
         return (
-            f"{self.wall_s:.0f} s, {self.outside:.0%} of it outside fit, represent and attack; "
+            f"{self.wall_s:.0f} s, {self.outside:.0%} of it outside its work ({', '.join(WORK)}); "
             f"{self.idle:.0%} of {self.cluster_cpus} CPUs idle; "
             f"{self.moved_bytes / 1e6:.0f} MB read and written"
         )

@@ -38,9 +38,15 @@ EXPLANATION = (
     "what its inputs reveal."
 )
 
-NO_UTILITY = (
-    "No AUC under a defense: the model's scores do not depend on it, and the AUC of undefended "
-    "vectors would make any defense appear free of cost."
+REFITTED = (
+    "AUC of anything but a model's undefended vectors: that of a logistic regression fitted on "
+    "what is released or, where that is better on validation, of the model's own head on it; both "
+    "are in the CSV and JSON (auc_refitted, auc_own_head)."
+)
+
+REPEATED = (
+    "m: releases of each vector, noise drawn anew for each, that the attacker averages; all: as "
+    "many as its user has events in the window. The AUC is that of one release."
 )
 
 MARKED = (
@@ -50,6 +56,9 @@ MARKED = (
 )
 
 NAMES = ("model", "release", "defense", "attack")
+OBSERVED = {"releases_m": "m", "attacker_holds": "attacker holds"}
+"""Keys that are shown where they differ between defended rows, and their columns."""
+
 NUMBERS = ("lift", "x raw", "top-1", "AUC")
 SEEDS = ("seeds", "lift sd", "AUC sd")
 
@@ -87,11 +96,15 @@ class Line:
         lift, raw = self.mean("lift"), self.mean("raw_lift")
         return lift / raw if lift is not None and raw else None
 
-    def cells(self, *, seeds: bool) -> list[str]:
-        """Return texts under ``NAMES + NUMBERS``, with ``seeds`` also under ``SEEDS``."""
+    def cells(self, *, seeds: bool, observed: Sequence[str] = ()) -> list[str]:
+        """Return texts under ``NAMES + NUMBERS``, with ``seeds`` also under ``SEEDS``.
+
+        In between stand those of the keys ``observed``.
+        """
         row = self.rows[0]
         texts = [
             *(row.model, row.release, row.defense, row.attack),
+            *("" if getattr(row, key) is None else str(getattr(row, key)) for key in observed),
             self._lift(),
             _two_decimals(self.amplification),
             _percent(self.mean("top1")),
@@ -164,10 +177,8 @@ def _comparable(row: Row) -> tuple[Any, ...]:
 
 
 def _apart_from_seed(row: Row) -> tuple[Any, ...]:
-    return tuple(
-        getattr(row, key)
-        for key in ("dataset", "synthetic", "protocol", "release", "model", "defense", "attack")
-    )
+    keys = ("dataset", "synthetic", "protocol", "release", "model", "defense", "attack")
+    return (*(getattr(row, key) for key in keys), *row.observed)
 
 
 def _by(
@@ -179,11 +190,14 @@ def _by(
 
 def sections(board: Leaderboard) -> list[Section]:
     """Make the tables of measured groups, analyses, failed cells and claims, in that order."""
-    seeds = len({row.seed for row in board.rows}) > 1
-    tables = [_section(group.title, group.lines, seeds=seeds) for group in groups(board.rows)]
+    seeds, observed = len({row.seed for row in board.rows}) > 1, _observed(board)
+    tables = [
+        _section(group.title, group.lines, seeds=seeds, observed=observed)
+        for group in groups(board.rows)
+    ]
     tables += [*_strongest_on_inputs(board), *board.analyses]
     if board.failed:
-        keys = ("dataset", "protocol", *NAMES, "seed", "reason")
+        keys = ("dataset", "protocol", *NAMES, *observed, "seed", "reason")
         # A reason may be very long; JSON and CSV have it in full.
         failed = (tuple(f"{getattr(row, key)!s:.300}" for key in keys) for row in board.failed)
         tables.append(
@@ -215,9 +229,18 @@ def _strongest_on_inputs(board: Leaderboard) -> Iterator[Section]:
         yield Section(title=title, header=header, lines=tuple(lines))
 
 
-def _section(title: str, lines: Iterable[Line], *, seeds: bool) -> Section:
-    header = NAMES + NUMBERS + SEEDS if seeds else NAMES + NUMBERS
-    cells = tuple(tuple(line.cells(seeds=seeds)) for line in lines)
+def _observed(board: Leaderboard) -> list[str]:
+    """Keys of ``OBSERVED`` that tell defended rows apart."""
+    values = {key: {getattr(row, key) for row in board.rows} - {None} for key in OBSERVED}
+    return [key for key, found in values.items() if len(found) > 1]
+
+
+def _section(
+    title: str, lines: Iterable[Line], *, seeds: bool, observed: Sequence[str] = ()
+) -> Section:
+    columns = tuple(OBSERVED[key] for key in observed)
+    header = (*NAMES, *columns, *NUMBERS, *(SEEDS if seeds else ()))
+    cells = tuple(tuple(line.cells(seeds=seeds, observed=observed)) for line in lines)
     return Section(title=title, header=header, lines=cells)
 
 
@@ -231,16 +254,13 @@ def title(board: Leaderboard) -> str:
 def notes(board: Leaderboard) -> list[str]:
     """Return explanations of the columns and of missing figures, and the caveats of claims."""
     claimed = claims(board.suite)
-    undetermined = any(
-        row.status == "done" and row.release == "model" and row.defense != "none"
-        for row in board.rows
-        if row.auc is None
-    )
+    refitted = any(row.auc_refitted is not None for row in board.rows)
     marked = any(row.interval == "unreliable" for row in board.rows)
     return [
         EXPLANATION,
         *([MARKED] if marked else []),
-        *([NO_UTILITY] if undetermined else []),
+        *([REFITTED] if refitted else []),
+        *([REPEATED] if "releases_m" in _observed(board) else []),
         *_below_chance(board),
         *([f"Claimed by {claimed.source}. {claimed.note}"] if claimed else []),
     ]

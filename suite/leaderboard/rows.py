@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from suite.leaderboard.sections import Section
+from suite.parts import Holds, Releases
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,16 +42,27 @@ _T = TypeVar("_T", bound=BaseModel)
 class Row(BaseModel):
     """One cell of a suite with all its figures.
 
-    A metric that does not exist is null: the utility of a release without a model or of defended
-    vectors, an interval without a bootstrap, all figures of a failed cell.
+    A metric that does not exist is null: an interval without a bootstrap, all figures of a failed
+    cell.
 
     Attributes
     ----------
     reason
-        Why the cell failed; for a done cell, remarks: which attack was selected, why utility is
-        null, that the lift is below chance.
+        Why the cell failed; for a done cell, remarks: which attack was selected, that the lift is
+        below chance.
+    releases_m
+        How often each vector was released, anew each time, and averaged by the attacker; ``all``:
+        as often as its user has events in the window. Null where no defense changes the vectors.
+    attacker_holds
+        ``defended``: gallery and probes are defended alike; ``undefended``: the probes alone are.
+        Null where no defense changes the vectors.
     auc, auc_low, auc_high, ap, f1, log_loss
-        Utility on the test window, label ``engaged``; log loss in nats.
+        Utility on the test window, label ``engaged``; log loss in nats. Of a model's undefended
+        vectors it is that of its scores, of all else that of the better head on validation, of
+        one release: refitted, or the model's own.
+    auc_own_head, auc_refitted
+        AUC of both heads: the model's own on its defended vectors, null where it cannot read
+        them, and a logistic regression fitted on what is released. Null where there is none.
     top1, top5, top10, top20, mrr, mean_rank, median_rank
         Re-identification over all probes, exact ranks, ties in random order.
     bits
@@ -88,6 +100,8 @@ class Row(BaseModel):
     protocol: str
     defense: str
     attack: str
+    releases_m: Releases | None = None
+    attacker_holds: Holds | None = None
     status: Literal["done", "failed"]
     reason: str | None = None
     auc: Rate | None = None
@@ -96,6 +110,8 @@ class Row(BaseModel):
     ap: Rate | None = None
     f1: Rate | None = None
     log_loss: NonNegativeFloat | None = None
+    auc_own_head: Rate | None = None
+    auc_refitted: Rate | None = None
     top1: Rate | None = None
     top1_low: Rate | None = None
     top1_high: Rate | None = None
@@ -170,9 +186,15 @@ class Row(BaseModel):
             self.model,
             self.defense,
             self.attack,
+            *self.observed,
             self.seed,
             self.digest,
         )
+
+    @property
+    def observed(self) -> tuple[str, str]:
+        """Number of releases and what the attacker holds, in an order: 2 before 10 before all."""
+        return f"{self.releases_m or '':>9}", self.attacker_holds or ""
 
     def result(self) -> dict[str, Any]:
         """Return all but the seconds: what must be equal in two runs of the same cell."""

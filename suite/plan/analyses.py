@@ -96,7 +96,8 @@ def _grouped(
     plans: list[Plan], shared: tuple[str, ...]
 ) -> Iterator[tuple[dict[str, Any], list[Plan]]]:
     def key(p: Plan) -> tuple[Any, ...]:
-        return tuple(p.names[name] for name in shared)
+        names = p.names | {"defense": p.defense}
+        return tuple(names[name] for name in shared)
 
     for values, cells in groupby(sorted(plans, key=key), key=key):
         yield dict(zip(shared, values, strict=True)), list(cells)

@@ -8,13 +8,10 @@ from suite import registry
 from suite.parts import Part
 from suite.plan.choices import blocks, on_validation
 from suite.plan.step import Step
-from suite.spec import Cell, Suite
+from suite.spec import UNDEFENDED, Cell, Suite
 
 BEST = "best"
 """Stands in a suite's attacks for the one of them that is strongest on validation."""
-
-UNDEFENDED = "none"
-"""The defense that leaves the vectors as they are."""
 
 
 def fit(cell: Cell, suite: Suite, features: Step) -> Step:
@@ -28,58 +25,11 @@ def fit(cell: Cell, suite: Suite, features: Step) -> Step:
     )
 
 
-def _inputs(cell: Cell, features: Step, block: str) -> Step:
-    return Step(
-        "inputs",
-        f"inputs of {cell.model.label} on {cell.dataset.label}: {block}",
-        blocks(cell)[block],
-        (features,),
-    )
-
-
-def _represent(
-    cell: Cell, suite: Suite, features: Step, fitted_on: Step, block: str | None = None
-) -> Step:
-    if cell.release == "raw":
-        return _inputs(cell, features, block or [*blocks(cell)][-1])
-    arguments: dict[str, Any] = {"model": cell.model, "release": cell.release}
-    if cell.release == "random_net":
-        arguments["seed"] = cell.seed
-    return Step(
-        "represent",
-        f"represent {_who(cell)}, {cell.release}",
-        arguments,
-        (features, fit(cell, suite, fitted_on)) if cell.release == "model" else (features,),
-        (registry.module("models", cell.model.name),),
-    )
-
-
 def ranks(cell: Cell, suite: Suite, features: Step) -> Step:
     """Attack what is released; of inputs in several blocks the strongest on validation."""
     several = cell.release == "raw" and len(blocks(cell)) > 1
     readings = [(block, cell, block) for block in blocks(cell)] if several else []
     return _strongest("strongest", readings, suite, features) or _attack(cell, suite, features)
-
-
-def _strongest(
-    kind: str, readings: list[tuple[str, Cell, str]], suite: Suite, features: Step
-) -> Step | None:
-    """Choose among named cells and blocks on validation; None where that cannot be done."""
-    chosen_on = on_validation(readings[0][1].protocol) if readings else None
-    if chosen_on is None:
-        return None
-    outcomes = [
-        _attack(cell._replace(protocol=protocol or cell.protocol), suite, features, block)
-        for protocol in (chosen_on, None)
-        for _, cell, block in readings
-    ]
-    names, cell = [name for name, _, _ in readings], readings[0][1]
-    return Step(
-        kind,
-        f"strongest inputs of {_who(cell)}: {cell.protocol.label}, {cell.attack.label}",
-        {"candidates": names},
-        tuple(outcomes),
-    )
 
 
 def reference(cell: Cell, suite: Suite, features: Step) -> Step | None:
@@ -104,48 +54,13 @@ def reference(cell: Cell, suite: Suite, features: Step) -> Step | None:
     return _strongest("reference", readings, suite, features)
 
 
-def _attack(cell: Cell, suite: Suite, features: Step, block: str | None = None) -> Step:
-    parts = {"protocol": cell.protocol, "defense": cell.defense, "attack": cell.attack}
-    if registry.part("protocols", cell.protocol.name).splits_history:
-        halves = [_half(cell, features, side) for side in ("gallery", "probe")]
-        released = tuple(_represent(cell, suite, half, features, block) for half in halves)
-    else:
-        released = (_represent(cell, suite, features, features, block),)
-    if "other_space" in registry.part("attacks", cell.attack.name).needs:
-        other = cell._replace(seed=cell.seed + 1)
-        released = (released[0], _represent(other, suite, features, features, block))
-    return Step(
-        "attack",
-        f"attack {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
-        {**parts, "seed": cell.seed},
-        (features, *released),
-        tuple(registry.module(f"{kind}s", p.name) for kind, p in parts.items()),
-    )
-
-
-def _half(cell: Cell, features: Step, side: str) -> Step:
-    return Step(
-        "half",
-        f"{side} half of the histories of {cell.dataset.label}, {cell.protocol.label}",
-        {
-            "dataset": cell.dataset,
-            "side": side,
-            "deal": cell.protocol.parameters.get("deal", "session"),
-        },
-        (features,),
-        (registry.module("datasets", cell.dataset.name),),
-        features.files,
-    )
-
-
 def measure(cell: Cell, suite: Suite, features: Step, attack: Step) -> Step:
     """Compute the figures of an attack, beside what the vectors are worth."""
-    fitted = (fit(cell, suite, features),) if cell.release == "model" else ()
     return Step(
         "measure",
-        f"measure {_who(cell)}, {cell.release}: {cell.protocol.label}, {cell.attack.label}",
-        {"defended": cell.defense.name != UNDEFENDED},
-        (attack, *fitted),
+        f"measure {_who(cell)}, {_what(cell)}: {cell.protocol.label}, {cell.attack.label}",
+        {},
+        (attack, _utility(cell, suite, features)),
     )
 
 
@@ -171,11 +86,133 @@ def best(cell: Cell, suite: Suite, features: Step) -> Step:
     on_test = [measure(c, suite, features, _attack(c, suite, features, b)) for c, b in cells]
     return Step(
         "best",
-        f"best attack on {_who(cell)}, {cell.release}: {cell.protocol.label}",
+        f"best attack on {_who(cell)}, {_what(cell)}: {cell.protocol.label}",
         {"candidates": names},
         (*to_choose, *on_test),
     )
 
 
+def _represent(
+    cell: Cell, suite: Suite, features: Step, fitted_on: Step, block: str | None = None
+) -> Step:
+    if cell.release == "raw":
+        block = block or [*blocks(cell)][-1]
+        title = f"inputs of {cell.model.label} on {cell.dataset.label}: {block}"
+        return Step("inputs", title, blocks(cell)[block], (features,))
+    arguments: dict[str, Any] = {"model": cell.model, "release": cell.release}
+    if cell.release == "random_net":
+        arguments["seed"] = cell.seed
+    return Step(
+        "represent",
+        f"represent {_who(cell)}, {cell.release}",
+        arguments,
+        (features, fit(cell, suite, fitted_on)) if cell.release == "model" else (features,),
+        (registry.module("models", cell.model.name),),
+    )
+
+
+def _defend(
+    cell: Cell, suite: Suite, features: Step, encoded: Step, block: str | None = None
+) -> Step:
+    """Defend the vectors of encoded histories, as the whole histories' vectors ask for."""
+    released = _represent(cell, suite, encoded, features, block)
+    if cell.defense.name == UNDEFENDED:
+        return released
+    whole = (_represent(cell, suite, features, features, block),) if encoded is not features else ()
+    return Step(
+        "defend",
+        f"defend {_who(cell)}, {_what(cell)}",
+        {"defense": cell.defense, "seed": cell.seed, "releases_m": cell.releases_m},
+        (features, released, *whole),
+        (registry.module("defenses", cell.defense.name),),
+    )
+
+
+def _utility(cell: Cell, suite: Suite, features: Step) -> Step:
+    """Predict the labels from one release; undefended, a model's scores are there already."""
+    once = cell._replace(releases_m=1)
+    title = f"utility of {_who(cell)}, {_what(once)}"
+    released = (_defend(once, suite, features, features),)
+    if cell.release != "model":
+        return Step("utility", title, {}, (features, *released))
+    fitted = fit(cell, suite, features)
+    if cell.defense.name == UNDEFENDED:
+        return Step("utility", title, {}, (features, fitted))
+    return Step(
+        "utility",
+        title,
+        {"model": cell.model, "seed": cell.seed},
+        (features, *released, fitted),
+        (registry.module("models", cell.model.name),),
+    )
+
+
+def _attack(cell: Cell, suite: Suite, features: Step, block: str | None = None) -> Step:
+    gallery = probed = features
+    if registry.part("protocols", cell.protocol.name).splits_history:
+        gallery, probed = (_half(cell, features, side) for side in ("gallery", "probe"))
+    held = cell
+    if cell.attacker_holds == "undefended":
+        held = cell._replace(defense=Part(name=UNDEFENDED, label=UNDEFENDED))
+    released = [_defend(held, suite, features, gallery, block)]
+    if "other_space" in registry.part("attacks", cell.attack.name).needs:
+        other = cell._replace(seed=cell.seed + 1)
+        released.append(_defend(other, suite, features, features, block))
+    elif gallery is not probed or held is not cell:
+        released.append(_defend(cell, suite, features, probed, block))
+    parts = {"protocol": cell.protocol, "attack": cell.attack}
+    return Step(
+        "attack",
+        f"attack {_who(cell)}, {_what(cell)}: {cell.protocol.label}, {cell.attack.label}",
+        {**parts, "seed": cell.seed},
+        (features, *released),
+        tuple(registry.module(f"{kind}s", p.name) for kind, p in parts.items()),
+    )
+
+
+def _half(cell: Cell, features: Step, side: str) -> Step:
+    return Step(
+        "half",
+        f"{side} half of the histories of {cell.dataset.label}, {cell.protocol.label}",
+        {
+            "dataset": cell.dataset,
+            "side": side,
+            "deal": cell.protocol.parameters.get("deal", "session"),
+        },
+        (features,),
+        (registry.module("datasets", cell.dataset.name),),
+        features.files,
+    )
+
+
+def _strongest(
+    kind: str, readings: list[tuple[str, Cell, str]], suite: Suite, features: Step
+) -> Step | None:
+    """Choose among named cells and blocks on validation; None where that cannot be done."""
+    chosen_on = on_validation(readings[0][1].protocol) if readings else None
+    if chosen_on is None:
+        return None
+    outcomes = [
+        _attack(cell._replace(protocol=protocol or cell.protocol), suite, features, block)
+        for protocol in (chosen_on, None)
+        for _, cell, block in readings
+    ]
+    names, cell = [name for name, _, _ in readings], readings[0][1]
+    return Step(
+        kind,
+        f"strongest inputs of {_who(cell)}: {cell.protocol.label}, {cell.attack.label}",
+        {"candidates": names},
+        tuple(outcomes),
+    )
+
+
 def _who(cell: Cell) -> str:
     return f"{cell.model.label} on {cell.dataset.label}, seed {cell.seed}"
+
+
+def _what(cell: Cell) -> str:
+    """Say what is released: a defended release with its defense and its number of releases."""
+    if cell.defense.name == UNDEFENDED:
+        return cell.release
+    times = "" if cell.releases_m == 1 else f", {cell.releases_m} releases"
+    return f"{cell.release}, {cell.defense.label}{times}"

@@ -71,6 +71,8 @@ KINDS = {
     ),
     "represent": StepKind("suite.steps.represent:represent", _VECTORS),
     "inputs": StepKind("suite.steps.inputs:inputs", _VECTORS),
+    "defend": StepKind("suite.steps.defend:defend", _VECTORS),
+    "utility": StepKind("suite.steps.utility:utility", f"{_LEFT}.predictions:Predictions"),
     "attack": StepKind("suite.steps.attack:attack", _RANKS),
     "strongest": StepKind("suite.steps.strongest:strongest", _RANKS),
     "reference": StepKind("suite.steps.strongest:reference", f"{_FIGURES}:Reference"),

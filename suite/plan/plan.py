@@ -12,7 +12,7 @@ from suite.parts import Part, label
 from suite.plan import chain, digest
 from suite.plan.chain import BEST
 from suite.plan.step import Step
-from suite.spec import Cell, Suite
+from suite.spec import UNDEFENDED, Cell, Suite
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,13 @@ class Plan:
     def wanted(self) -> list[Step]:
         """The steps that the row is made of; they need all others."""
         return [self.last] + ([self.reference] if self.reference else [])
+
+    @property
+    def defense(self) -> str:
+        """The defense with what else decides what the attacker observes, where that is told."""
+        cell, text = self.cell, self.cell.defense.label
+        text += f", {cell.releases_m} releases" if cell.releases_m != 1 else ""
+        return text + (", undefended gallery" if cell.attacker_holds == "undefended" else "")
 
     @property
     def digest(self) -> str:
@@ -118,12 +125,20 @@ def _plan(cell: Cell, suite: Suite, features: Step, synthetic: bool) -> Plan:
         "protocol": cell.protocol.label,
         "defense": cell.defense.label,
         "attack": cell.attack.label,
+        "releases_m": None,
+        "attacker_holds": None,
     }
+    if cell.defense.name != UNDEFENDED:
+        names |= {"releases_m": cell.releases_m, "attacker_holds": cell.attacker_holds}
     reference = chain.reference(cell, suite, features)
     if cell.attack.name == BEST:
         return Plan(cell, names, chain.best(cell, suite, features), {}, reference=reference)
     attack = chain.ranks(cell, suite, features)
-    timed = {"represent": attack.inputs[1], "attack": attack} if attack.kind == "attack" else {}
+    timed = {}
+    if attack.kind == "attack":
+        released = attack.inputs[1]
+        undefended = released.inputs[1] if released.kind == "defend" else released
+        timed = {"represent": undefended, "attack": attack}
     if cell.release == "model":
         timed["fit"] = chain.fit(cell, suite, features)
     measure = chain.measure(cell, suite, features, attack)

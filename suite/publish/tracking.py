@@ -33,6 +33,8 @@ METRICS = {
     "utility/ap": "ap",
     "utility/f1": "f1",
     "utility/log_loss": "log_loss",
+    "utility/auc_own_head": "auc_own_head",
+    "utility/auc_refitted": "auc_refitted",
     "reid/top1": "top1",
     "reid/top5": "top5",
     "reid/top10": "top10",
@@ -68,7 +70,10 @@ EXTRA = (
 OPEN = ("utility/ap_", "utility/rce_", "text/")
 """Prefixes of further keys, which end with a label of the data or a figure of pretraining."""
 
-PARAMS = ("dataset", "model", "seed", "release", "protocol", "defense", "attack")
+PARAMS = (
+    *("dataset", "model", "seed", "release", "protocol", "defense", "attack"),
+    *("releases_m", "attacker_holds"),
+)
 
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 CELL, SUITE, BOARD = "latentprint.digest", "latentprint.suite_digest", "latentprint.leaderboard"
@@ -263,7 +268,9 @@ def _parent(client: MlflowClient, experiment: str, suite: str, digest: str) -> R
 
 
 def _child(client: MlflowClient, parent: Run, row: Row) -> Run:
-    names = (row.model, row.release, row.protocol, row.defense, row.attack, f"seed {row.seed}")
+    names = [row.model, row.release, row.protocol, row.defense, row.attack, f"seed {row.seed}"]
+    names += [f"{row.releases_m} releases"] if row.releases_m not in (None, 1) else []
+    names += ["undefended gallery"] if row.attacker_holds == "undefended" else []
     tags = {PARENT: parent.info.run_id, CELL: row.digest}
     return client.create_run(parent.info.experiment_id, run_name=" ".join(names), tags=tags)
 
@@ -278,7 +285,7 @@ def _fill(client: MlflowClient, run: Run, row: Row, extra: Mapping[str, float]) 
     client.log_batch(
         run.info.run_id,
         metrics=[Metric(key, value, when, 0) for key, value in values.items() if value is not None],
-        params=[Param(key, str(getattr(row, key))) for key in PARAMS],
+        params=[Param(k, str(v)) for k in PARAMS if (v := getattr(row, k)) is not None],
         tags=[RunTag(f"latentprint.{key}", value) for key, value in tags.items()],
     )
     client.set_terminated(run.info.run_id, _status(row))

@@ -13,8 +13,6 @@ import polars as pl
 import ray
 from pydantic import ValidationError
 
-from attacks.measures import metrics
-from attacks.ranks.exact import Ranks
 from suite import registry
 from suite.artifacts.features import Features
 from suite.artifacts.fitted import Fitted
@@ -28,6 +26,7 @@ from suite.plan.step import Step
 from suite.registry import first_line
 from suite.spec import Suite
 from suite.steps import fit as train
+from suite.steps.strongest import top1
 from suite.store import checkpoints
 from suite.store.results import Store
 from suite.training import scores
@@ -49,7 +48,8 @@ def subject(suite: Suite, model: str) -> Suite:
     Parameters
     ----------
     suite
-        Its only dataset, first seed, first protocol, first defense and all attacks are used.
+        Its only dataset, first seed, first protocol, first defense, first number of releases and
+        all attacks are used.
     model
         Name; its parameters are those of the first model of that name in the suite, if any.
 
@@ -77,6 +77,8 @@ def subject(suite: Suite, model: str) -> Suite:
             "protocols": suite.protocols[:1],
             "defenses": suite.defenses[:1],
             "attacks": attacks or [Part(name="cosine")],
+            "releases_m": suite.releases_m[:1],
+            "attacker_holds": suite.attacker_holds[:1],
         }
     )
 
@@ -297,6 +299,4 @@ def validation_auc(fitted: Fitted, features: Features) -> float:
 
 def lift(outcome: Outcome) -> float:
     """Top-1 accuracy over chance of the probes whose user is in the gallery."""
-    ranks = Ranks(outcome.probes["greater"].to_numpy(), outcome.probes["equal"].to_numpy())
-    mated = metrics.mated(ranks, outcome.num_gallery)
-    return float(metrics.top_credit(ranks, 1)[mated].mean() * outcome.num_gallery)
+    return top1(outcome) * outcome.num_gallery

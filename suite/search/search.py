@@ -25,14 +25,13 @@ from suite.execute.capacity import Capacity
 from suite.execute.progress import Display
 from suite.execute.scheduler import execute
 from suite.plan import digest, plan
-from suite.plan.chain import UNDEFENDED
 from suite.plan.recovery import repair, unfinished
 from suite.plan.step import Step
 from suite.publish import tracking
 from suite.registry import nearest
 from suite.search.objective import TRAINING, Epochs, Objective, at, on_validation, subject
 from suite.search.results import Lines, write
-from suite.spec import Suite
+from suite.spec import UNDEFENDED, Suite
 from suite.store import checkpoints
 from suite.store.results import Store
 from suite.training.settings import Training

@@ -1,4 +1,4 @@
-"""Defense + attack over probe shards: who is behind each probe, as exact ranks."""
+"""Attack over probe shards: who is behind each probe, as exact ranks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attacks.base import Attack
-from attacks.defenses.base import Defense
-from attacks.gallery import Gallery, Histories, Released
+from attacks.gallery import Gallery, Histories
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
@@ -33,12 +32,11 @@ def attack(
     probed: Representation | None = None,
     *,
     protocol: Part,
-    defense: Part,
     attack: Part,
     seed: int,
     num_shards: int | None = None,
 ) -> Outcome:
-    """Cut, defend and attack one representation.
+    """Cut and attack one representation.
 
     Parameters
     ----------
@@ -48,11 +46,12 @@ def attack(
         Vectors of events; the gallery is made of them.
     probed
         Vectors of the same users' events that the probes are made of, where they are others: half
-        of the history, or another training. Only users whose events are all in both take part.
-    protocol, defense, attack
+        of the history, another training, or defended ones where the adversary holds undefended
+        vectors. Only users whose events are all in both take part.
+    protocol, attack
         Names and parameters.
     seed
-        Decides the defense's and the attack's randomness.
+        Decides the attack's randomness.
     num_shards
         Tasks that the probes are spread over; by default one for each 2^32 pairs. The result is
         the same for any number.
@@ -65,40 +64,43 @@ def attack(
     Raises
     ------
     ValueError
-        No user's events are all in both, or the protocol finds too few.
+        No user's events are all in both, their vectors are of different lengths, or the protocol
+        finds too few users.
     """
     cutter: Protocol = registry.create("protocols", protocol.name, protocol.parameters)
-    defender: Defense = registry.create("defenses", defense.name, defense.parameters)
     attacker: Attack = registry.create("attacks", attack.name, attack.parameters)
-    defense_rng, attack_rng = np.random.default_rng(seed).spawn(2)
+    attack_rng = np.random.default_rng(seed).spawn(2)[1]
 
     probed = probed or released
+    if released.vector.shape[1] != probed.vector.shape[1] and "other_space" not in attacker.needs:
+        raise ValueError(
+            f"attack: the gallery's vectors have {released.vector.shape[1]} dimensions, the "
+            f"probes {probed.vector.shape[1]}; they cannot be compared"
+        )
     released_events = observed(features.events)
     cut = _located(cutter.cut(released_events), features, released, probed)
     known_events, unknown_events = (
         cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
     )
     known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
-    undefended = released.vector[known_events["gallery_row"].to_numpy()]
-    vectors = defender.apply(Released(undefended, user_row), defense_rng)
+    vectors = released.vector[known_events["gallery_row"].to_numpy()]
     means = user_means(vectors, user_row)
     center = offset(means)
     vectors, num_rounded = _rounded(vectors, center)
     held = Gallery(vectors, user_row, means=to_float32(means, center))
     if "other_space" in attacker.needs:
-        undefended = probed.vector[known_events["probe_row"].to_numpy()]
-        there = defender.apply(Released(undefended, user_row), defense_rng)
+        there = probed.vector[known_events["probe_row"].to_numpy()]
         center = offset(user_means(there, user_row))
         held = replace(held, there=to_float32(there, center))
     if "histories" in attacker.needs:
         held = replace(held, histories=_histories(features, known_events))
+    if "noise" in attacker.needs:
+        held = replace(held, noise=_noise(released, probed))
     attacker.fit(held, attack_rng)
     gallery = attacker.templates(held)
     del vectors, held  # not held beside the probes, as it is as large as a third of all vectors
     user = unknown_events["user_id"].to_numpy()
-    undefended = probed.vector[unknown_events["probe_row"].to_numpy()]
-    of_user = np.unique(user, return_inverse=True)[1]
-    probe = defender.apply(Released(undefended, of_user), defense_rng)
+    probe = probed.vector[unknown_events["probe_row"].to_numpy()]
     probe, num_rounded_probes = _rounded(probe, center)
 
     true_row = _rows_of(user, known)
@@ -197,6 +199,12 @@ def _histories(features: Features, events: pl.DataFrame) -> Histories:
     """Look up what the history behind each event says, its aggregates standardized."""
     chosen = features.events["row"].to_numpy()[events["event_row"].to_numpy()]
     return Histories(features.aggregates[chosen], features.favorite[chosen])
+
+
+def _noise(released: Representation, probed: Representation) -> NDArray[np.float64]:
+    """Covariance of the noise in a gallery vector, or of that in the probes alone, ``(d, d)``."""
+    known = (noise for noise in (released.noise, probed.noise) if noise is not None)
+    return next(known, np.zeros((released.vector.shape[1],) * 2))
 
 
 def _rows_of(user: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -42,6 +42,14 @@ def users(features: Features) -> Rows:
     return np.unique(_history(features)[rows(features, "train", trained=True)])
 
 
+def positions(features: Features, event_id: NDArray[np.int64]) -> Rows:
+    """Find events by their ids, ``(n,)``, all of which are there: positions in the arrays."""
+    known = features.events["event_id"].to_numpy()
+    order = np.argsort(known, kind="stable")
+    found: Rows = order[np.searchsorted(known, event_id, sorter=order)]
+    return found
+
+
 def gather(features: Features, event_rows: Rows, fitted: Rows | None = None) -> Batch:
     """Copy B events into a batch with each of their U histories and V texts once.
 

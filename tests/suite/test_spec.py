@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from itertools import product
 
 import pytest
@@ -33,8 +34,40 @@ def test_cells_are_the_product_in_the_order_of_the_file(axes, seeds):
         | {"datasets": datasets, "models": models, "seeds": seeds, "releases": releases}
         | {"protocols": protocols, "defenses": defenses, "attacks": attacks}
     )
-    found = [tuple(getattr(value, "name", value) for value in cell) for cell in suite.cells()]
+    cells = suite.cells()
+    assert {cell[-2:] for cell in cells} == {(1, "defended")}
+    found = [tuple(getattr(value, "name", value) for value in cell[:-2]) for cell in cells]
     assert found == list(product(datasets, models, seeds, releases, protocols, defenses, attacks))
+
+
+def test_what_no_defense_changes_is_there_once():
+    suite = Suite.model_validate(
+        MINIMAL
+        | {"defenses": ["none", "noise"], "releases_m": [5, 1, "all"]}
+        | {"attacker_holds": ["undefended", "defended"]}
+    )
+    found = [(c.defense.name, c.releases_m, c.attacker_holds) for c in suite.cells()]
+    holds = ("undefended", "defended")
+    defended = [("noise", m, h) for m in (5, 1, "all") for h in holds]
+    assert found == [("none", 1, "defended"), *defended]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"releases_m": [0]}, r"releases_m\.0: found 0, allowed: "),
+        ({"releases_m": ["every"]}, r"releases_m\.0: found 'every', allowed: "),
+        ({"releases_m": [1.5]}, r"releases_m\.0: found 1\.5, allowed: "),
+        ({"releases_m": []}, r"releases_m: "),
+        ({"attacker_holds": ["nothing"]}, r"attacker_holds\.0: found 'nothing', allowed: "),
+    ],
+)
+def test_a_wrong_number_of_releases_is_one_line(keys, message, tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(json.dumps(MINIMAL | keys))
+    with pytest.raises(ValueError, match=message) as refused:
+        load(str(path))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_part_is_a_name_or_a_name_with_parameters():

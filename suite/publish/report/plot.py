@@ -11,13 +11,18 @@ from plotly.subplots import make_subplots
 from suite.leaderboard.render import Group, groups
 from suite.leaderboard.rows import Leaderboard, Row
 
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "cross")
+SYMBOLS = (
+    *("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "cross"),
+    *("x", "triangle-down", "hexagram", "octagon", "star-diamond", "bowtie", "hourglass"),
+)
 
 HOVER = (
     "synthetic",
     "release",
     "protocol",
     "defense",
+    "releases_m",
+    "attacker_holds",
     "seed",
     "lift",
     "lift_low",
@@ -37,9 +42,9 @@ HOVER = (
 def plot(board: Leaderboard) -> str:
     """Draw one panel per dataset, protocol and N, with plotly.js included.
 
-    The color is the attack, the symbol the model. A filled point is a row with an AUC; a hollow
-    one, at the same AUC, is the lift of the strongest attack on the model's inputs. Every seed is
-    a separate point.
+    The color is the attack, the symbol the model and what is released of it. A filled point is a
+    row with an AUC; a hollow one, at the same AUC, is the lift of the strongest attack on the
+    model's inputs. Every seed is a separate point.
     """
     panels = [
         (group, rows)
@@ -53,18 +58,18 @@ def plot(board: Leaderboard) -> str:
     figure = make_subplots(
         rows=len(panels), subplot_titles=[_panel_title(group) for group, _ in panels]
     )
-    attacks, models = (sorted({getattr(row, key) for row in drawn}) for key in ("attack", "model"))
+    attacks, sources = (sorted(set(map(name, drawn))) for name in (_attack, _source))
     colors = dict(zip(attacks, cycle(qualitative.Safe), strict=False))
-    symbols = dict(zip(models, cycle(SYMBOLS), strict=False))
+    symbols = dict(zip(sources, cycle(SYMBOLS), strict=False))
     listed = set()
     for number, (_, rows) in enumerate(panels, start=1):
-        for attack, model in product(attacks, models):
-            same = [row for row in rows if (row.attack, row.model) == (attack, model)]
+        for attack, source in product(attacks, sources):
+            same = [row for row in rows if (row.attack, _source(row)) == (attack, source)]
             if same:
-                look = (colors[attack], symbols[model])
+                look = (colors[attack], symbols[source])
                 points = _points(same, floor, *look)
-                points.showlegend = (attack, model) not in listed
-                listed.add((attack, model))
+                points.showlegend = (attack, source) not in listed
+                listed.add((attack, source))
                 figure.add_traces([points, _inputs(same, floor, *look)], rows=number, cols=1)
         figure.add_hline(y=1, line_dash="dash", row=number, col=1)
         # Annotations, unlike lines, take the logarithm on a logarithmic axis: log10 1 = 0.
@@ -74,6 +79,15 @@ def plot(board: Leaderboard) -> str:
     figure.update_xaxes(title_text="AUC on the test window")
     figure.update_layout(template="plotly_white", height=100 + 420 * len(panels))
     return str(figure.to_html(full_html=False, include_plotlyjs=True, div_id="auc-versus-lift"))
+
+
+def _attack(row: Row) -> str:
+    return row.attack
+
+
+def _source(row: Row) -> str:
+    """Model, with what is released of it where that is not its own vector."""
+    return row.model if row.release == "model" else f"{row.model} {row.release}"
 
 
 def _has_both(row: Row) -> bool:
@@ -99,8 +113,8 @@ def _points(rows: list[Row], floor: float, color: str, symbol: str) -> go.Scatte
         x=auc,
         y=lift,
         mode="markers",
-        name=f"{rows[0].model}, {rows[0].attack}",
-        legendgroup=f"{rows[0].model}, {rows[0].attack}",
+        name=f"{_source(rows[0])}, {rows[0].attack}",
+        legendgroup=f"{_source(rows[0])}, {rows[0].attack}",
         marker={"color": color, "symbol": symbol, "size": 10},
         error_x=_bars(auc, [row.auc_low for row in rows], [row.auc_high for row in rows]),
         error_y=_bars(
@@ -119,7 +133,7 @@ def _inputs(rows: list[Row], floor: float, color: str, symbol: str) -> go.Scatte
         x=[row.auc for row in with_raw],
         y=[max(row.raw_lift or 0.0, floor) for row in with_raw],
         mode="markers",
-        legendgroup=f"{rows[0].model}, {rows[0].attack}",
+        legendgroup=f"{_source(rows[0])}, {rows[0].attack}",
         showlegend=False,
         marker={"color": color, "symbol": f"{symbol}-open", "size": 10},
         hovertext=[

@@ -13,7 +13,7 @@ def outcome(greater: list[int]) -> Outcome:
         "event_id": np.arange(n) + 100,
         "user_id": np.arange(n) % 3,
         "greater": np.array(greater, np.int32),
-        "equal": np.arange(n, dtype=np.int32) % 2,
+        "equal": np.array([g == 0 for g in greater], np.int32),
         "best": np.linspace(0, 1, n, dtype=np.float32),
     }
     return Outcome(pl.DataFrame(columns), num_gallery=4, num_dropped=0)
@@ -24,7 +24,7 @@ def test_mated_probes_are_those_whose_user_is_in_the_gallery_in_their_order():
     assert found.event_id.tolist() == [100, 102, 104]
     assert found.user_id.tolist() == [0, 2, 1]
     assert found.ranks.greater.tolist() == [0, 2, 3]
-    assert found.ranks.equal.tolist() == [0, 0, 0]
+    assert found.ranks.equal.tolist() == [1, 0, 0]
     np.testing.assert_allclose(found.best, [0, 0.5, 1])
 
 

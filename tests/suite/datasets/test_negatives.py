@@ -157,7 +157,7 @@ def test_protocols_link_observed_events_only(tmp_path):
     given = {"events": part.events, "windows": part.windows, "negatives": part.negatives}
     features = prepare(dataset=Part(name="table", parameters=given), holdout_users=0.2)
     released = represent(features, model=Part(name="logistic"), release="raw")
-    parts = {"protocol": "rolling", "defense": "none", "attack": "cosine"}
+    parts = {"protocol": "rolling", "attack": "cosine"}
     parts = {kind: Part(name=name) for kind, name in parts.items()}
     outcome = attack(features, released, **parts, seed=0)
 

@@ -54,8 +54,8 @@ def test_it_reads_what_it_wrote_and_says_it_in_one_line(timeline):
     plain = json.loads(timeline.to_json())
     assert plain["seconds"] == {"features": 3.0, "fit": 5.0, "attack": 2.0, "measure": 1.0}
     assert str(timeline) == (
-        "10 s, 60% of it outside fit, represent and attack; 45% of 2 CPUs idle; "
-        "0 MB read and written"
+        "10 s, 60% of it outside its work (fit, represent, defend, attack, utility); "
+        "45% of 2 CPUs idle; 0 MB read and written"
     )
 
 

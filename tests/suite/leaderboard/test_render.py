@@ -112,12 +112,33 @@ def test_a_metric_that_does_not_exist_is_an_empty_cell():
     assert group.lines[0].cells(seeds=False)[-4:] == ["20.0 [15.0, 26.0]", "", "2.00 %", ""]
 
 
-def test_an_auc_that_a_defense_leaves_open_is_empty_and_explained():
-    defended = row(defense="noise", auc=None, auc_low=None, auc_high=None)
-    assert render.NO_UTILITY in render.notes(board(defended))
-    raw = row(release="raw", auc=None, auc_low=None, auc_high=None)
-    for other in (row(), raw, failed(defense="noise")):
-        assert render.notes(board(other)) == [render.EXPLANATION]
+def test_it_is_said_where_an_auc_is_that_of_a_refitted_head():
+    assert render.REFITTED in render.notes(board(row(auc_refitted=0.7)))
+    assert render.notes(board(row())) == [render.EXPLANATION]
+
+
+def test_what_the_attacker_observes_is_shown_where_it_differs():
+    gaussian = {"defense": "gaussian", "attacker_holds": "defended"}
+    repeated = [
+        row(**gaussian, releases_m=m, lift=lift, seed=seed)
+        for m, lift in ((1, 2.0), (10, 9.0), ("all", 20.0))
+        for seed in (0, 1)
+    ]
+    (section,) = render.sections(board(row(lift=30.0), *repeated))
+    place = section.header.index("m")
+    assert section.header[:place] == ("model", "release", "defense", "attack")
+    assert [line[place] for line in section.lines] == ["", "all", "10", "1"]
+    assert {line[-3] for line in section.lines[1:]} == {"2 of 2"}
+    assert render.REPEATED in render.notes(board(*repeated))
+    (alone,) = render.sections(board(row(lift=30.0), repeated[0]))
+    assert "m" not in alone.header
+    holds = [row(**gaussian | {"attacker_holds": h}, releases_m=1) for h in HOLDS]
+    (section,) = render.sections(board(*holds))
+    column = section.header.index("attacker holds")
+    assert sorted(line[column] for line in section.lines) == sorted(HOLDS)
+
+
+HOLDS = ("defended", "undefended")
 
 
 def test_the_reading_that_x_raw_is_relative_to_stands_in_a_table_of_its_own():

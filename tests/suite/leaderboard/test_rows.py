@@ -20,6 +20,8 @@ KEYS = [
     "protocol",
     "defense",
     "attack",
+    "releases_m",
+    "attacker_holds",
     "status",
     "reason",
     "auc",
@@ -28,6 +30,8 @@ KEYS = [
     "ap",
     "f1",
     "log_loss",
+    "auc_own_head",
+    "auc_refitted",
     "top1",
     "top1_low",
     "top1_high",
@@ -182,6 +186,7 @@ def test_only_seconds_are_left_out_of_a_comparison(key):
         "mean_rank": 2.0,
         "median_rank": 2.0,
         "interval": "unreliable",
+        "attacker_holds": "undefended",
         "interval_reason": "few",
     }
     texts = {"dataset", "model", "release", "protocol", "defense", "attack", "digest", "raw_by"}

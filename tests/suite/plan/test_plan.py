@@ -6,6 +6,7 @@ import pytest
 
 from suite import registry, spec
 from suite.plan import plan
+from suite.plan.analyses import analyses
 from suite.plan.step import Step
 from suite.spec import Suite
 
@@ -48,7 +49,7 @@ def digests(kind: str, found: list[plan.Plan]) -> set[str]:
 def test_every_cell_has_a_plan_in_the_order_of_the_suite():
     suite = Suite.model_validate(SMALL)
     keys = ("model", "seed", "release", "protocol", "defense", "attack")
-    expected = [(c.model.name, c.seed, c.release, *(p.name for p in c[4:])) for c in suite.cells()]
+    expected = [(c.model.name, c.seed, c.release, *(p.name for p in c[4:7])) for c in suite.cells()]
     assert [tuple(p.names[key] for key in keys) for p in plans()] == expected
     assert {(p.names["dataset"], p.names["synthetic"]) for p in plans()} == {("synthetic", True)}
 
@@ -97,8 +98,7 @@ def test_the_reference_is_chosen_among_all_blocks_and_plain_attacks_on_validatio
         assert step.arguments["candidates"] == names
         windows = [i.arguments["protocol"].parameters["probes"] for i in step.inputs]
         assert windows == ["validation"] * len(names) + ["test"] * len(names)
-        assert {i.arguments["defense"].name for i in step.inputs} == {"none"}
-        assert all(s.kind != "fit" for s in step.chain())
+        assert all(s.kind not in ("fit", "defend") for s in step.chain())
 
 
 def test_models_with_the_same_inputs_seeds_and_defenses_share_one_reading(tmp_path):
@@ -207,15 +207,103 @@ def test_a_cell_asked_for_twice_is_refused(keys, cell):
         plans(**keys)
 
 
-def test_only_under_a_defense_a_model_is_measured_without_its_scores(tmp_path):
-    (tmp_path / "own.py").write_text(
-        "from attacks.defenses.none import Undefended\nclass Own(Undefended):\n    pass\n"
+@pytest.fixture
+def noise(tmp_path) -> str:
+    """Name of a user's own defense."""
+    (tmp_path / "noise.py").write_text(
+        "from attacks.defenses.none import Undefended\nclass Noise(Undefended):\n    pass\n"
     )
-    own = f"{tmp_path}/own.py:Own"
-    found = plans(defenses=["none", own], attacks=["cosine", "best"])
-    measured = [(p.names["defense"], s) for p in found for s in p.last.chain()]
-    said = {(d, s.arguments["defended"]) for d, s in measured if s.kind == "measure"}
-    assert said == {("none", False), (own, True)}
+    return f"{tmp_path}/noise.py:Noise"
+
+
+def steps(kind: str, found: list[plan.Plan]) -> dict[str, Step]:
+    return {s.digest: s for p in found for s in p.last.chain() if s.kind == kind}
+
+
+def test_a_release_is_defended_once_for_each_seed_and_number_of_releases(noise):
+    found = plans(
+        releases=["model"],
+        defenses=["none", noise],
+        releases_m=[1, 10],
+        attacks=["cosine", "euclidean", "best"],
+    )
+    assert len(found) == 2 * 2 * 3 * (1 + 2)
+    defended = steps("defend", found).values()
+    # Two models; neither protocols nor attacks ask for a release of their own.
+    assert sorted(s.arguments["releases_m"] for s in defended) == [1, 1, 10, 10]
+    for p in found:
+        kinds = {s.kind for s in p.last.chain()}
+        assert ("defend" in kinds) == (p.names["defense"] != "none")
+        shown = (p.names["releases_m"], p.names["attacker_holds"])
+        asked = (p.cell.releases_m, "defended")
+        assert shown == ((None, None) if p.names["defense"] == "none" else asked)
+        if "represent" in p.timed:
+            assert p.timed["represent"].kind == "represent"
+
+
+def test_utility_is_that_of_one_release_and_shared_by_protocols_and_attacks(noise):
+    found = plans(defenses=["none", noise], releases_m=[1, 10, "all"], models=["mlp"])
+    utility = steps("utility", found).values()
+    assert len(utility) == 2 * 3
+    for step in utility:
+        defended = [s for s in step.chain() if s.kind == "defend"]
+        assert all(s.arguments["releases_m"] == 1 for s in defended)
+    own = [s for s in utility if [i.kind for i in s.inputs] == ["features", "fit"]]
+    assert len(own) == 1
+    asked = [s for s in utility if "model" in s.arguments]
+    assert [[i.kind for i in s.inputs] for s in asked] == [["features", "defend", "fit"]]
+
+
+def test_both_halves_of_a_history_are_defended_as_the_whole_asks_for(noise):
+    (found,) = plans(
+        models=["mlp"],
+        releases=["model"],
+        protocols=["disjoint"],
+        attacks=["cosine"],
+        defenses=[noise],
+    )
+    _, *sides = found.attack.inputs
+    assert [s.kind for s in sides] == ["defend", "defend"]
+    wholes = {s.inputs[2].digest for s in sides}
+    assert len(wholes) == 1
+    assert all(s.kind != "half" for s in sides[0].inputs[2].chain())
+    assert {s.inputs[1].inputs[0].arguments["side"] for s in sides} == {"gallery", "probe"}
+
+
+def test_an_attacker_may_hold_vectors_from_before_the_defense(noise):
+    found = plans(
+        models=["mlp"],
+        releases=["model", "raw"],
+        protocols=["rolling", "disjoint"],
+        attacks=["cosine"],
+        defenses=[noise],
+        attacker_holds=["defended", "undefended"],
+    )
+    for p in found:
+        _, gallery, *probes = p.attack.inputs
+        if p.cell.attacker_holds == "undefended":
+            assert gallery.kind in ("represent", "inputs")
+            assert [s.kind for s in probes] == ["defend"]
+        else:
+            assert gallery.kind == "defend"
+            assert len(probes) == (p.names["protocol"] == "disjoint")
+    assert len({p.digest for p in found}) == len(found) == 8
+
+
+def test_another_training_is_defended_on_its_own_vectors(noise):
+    keys = {"models": ["mlp"], "releases": ["model"], "attacks": ["linked"], "defenses": [noise]}
+    for p in plans(**keys):
+        _, here, there = p.attack.inputs
+        assert [s.arguments["seed"] for s in (here, there)] == [0, 1]
+        assert [s.inputs[1].inputs[1].arguments["seed"] for s in (here, there)] == [0, 1]
+
+
+def test_models_under_different_numbers_of_releases_are_not_compared(noise):
+    several = plans(defenses=["none", noise], releases_m=[1, 5, "all"], releases=["model"])
+    found = [a for a in analyses(several, replicates=100) if a.step.kind == "differences"]
+    assert {len(a.step.inputs) for a in found} == {2}
+    named = sorted({a.names["defense"].removeprefix(noise) for a in found})
+    assert named == ["", ", 5 releases", ", all releases", "none"]
 
 
 @pytest.fixture

@@ -150,6 +150,16 @@ def test_what_mlflow_shows_is_what_the_leaderboard_holds(store):
         assert client.get_run(parent).info.status == "FAILED"
 
 
+def test_a_defended_cell_has_its_number_of_releases_and_both_heads(store):
+    known = {"defense": "gaussian", "releases_m": 10, "attacker_holds": "undefended"}
+    cell = row(0, **known, auc_own_head=0.6, auc_refitted=0.7)
+    (run,) = store.children(store.record(board(cell))).values()
+    assert {key: run.data.params[key] for key in known} == {k: str(v) for k, v in known.items()}
+    assert run.data.metrics["utility/auc_own_head"] == 0.6
+    assert run.data.metrics["utility/auc_refitted"] == 0.7
+    assert run.info.run_name.endswith("seed 0 10 releases undefended gallery")
+
+
 def test_the_parent_holds_the_four_files(store):
     leaderboard = board(row(0))
     parent = store.record(leaderboard)

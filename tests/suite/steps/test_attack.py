@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 import pytest
 
+from attacks.base import Attack
 from suite.artifacts.outcome import Outcome
 from suite.artifacts.representation import Representation
 from suite.parts import Part
 from suite.steps.attack import attack
-
-NOTHING = Part(name="none")
 
 
 def world(features, *, noise: float = 0.5, d: int = 6, seed: int = 0) -> Representation:
@@ -27,7 +27,7 @@ def world(features, *, noise: float = 0.5, d: int = 6, seed: int = 0) -> Represe
 def run(features, representation, protocol="static", name="cosine", **more) -> Outcome:
     if isinstance(protocol, str):
         protocol = Part(name=protocol)
-    parts = {"protocol": protocol, "defense": NOTHING, "attack": Part(name=name)}
+    parts = {"protocol": protocol, "attack": Part(name=name)}
     return attack(features, representation, **(parts | {"seed": 0} | more))
 
 
@@ -134,21 +134,39 @@ def test_the_probes_may_come_from_vectors_of_their_own(features):
     assert run(features, gallery, probed=gallery).probes.equals(run(features, gallery).probes)
 
 
-def test_a_defense_is_applied_to_gallery_and_probes_alike(features, tmp_path):
-    path = tmp_path / "own.py"
-    path.write_text(
-        "import numpy as np\n"
-        "from attacks.defenses.base import Defense\n\n\n"
-        "class Noise(Defense):\n"
-        "    def apply(self, released, rng):\n"
-        "        noise = rng.normal(size=released.vectors.shape)\n"
-        "        return (released.vectors + 5 * noise).astype(np.float32)\n"
-    )
-    noise = {"defense": Part(name=f"{path}:Noise")}
-    clear, defended = run(features, world(features)), run(features, world(features), **noise)
-    assert (defended.probes["greater"] == 0).sum() < (clear.probes["greater"] == 0).sum() / 2
-    assert defended.probes.equals(run(features, world(features), **noise).probes)
-    assert not defended.probes.equals(run(features, world(features), **noise, seed=1).probes)
+class Asked(Attack):
+    """Keeps what it is told of the noise."""
+
+    needs = frozenset({"noise"})
+    told: ClassVar[list[Any]] = []
+
+    def fit(self, gallery, rng):
+        self.told.append(gallery.noise)
+
+
+def test_an_attack_is_told_of_the_noise_in_a_vector_where_it_asks(features, monkeypatch):
+    monkeypatch.setattr("suite.registry.create", registry_with(Asked))
+    plain, noise = world(features), np.diag(np.arange(6.0))
+    noisy = replace(plain, noise=noise)
+    for gallery, probed in ((plain, None), (noisy, None), (plain, noisy)):
+        run(features, gallery, probed=probed, name="asked")
+    zeros, of_gallery, of_probes = Asked.told
+    np.testing.assert_array_equal(zeros, np.zeros((6, 6)))
+    np.testing.assert_array_equal(of_gallery, noise)
+    np.testing.assert_array_equal(of_probes, noise)
+
+
+def registry_with(attack):
+    from suite import registry
+
+    made = registry.create
+    return lambda kind, name, given: attack() if name == "asked" else made(kind, name, given)
+
+
+def test_a_gallery_and_probes_of_different_length_are_refused(features):
+    message = r"^attack: the gallery's vectors have 6 dimensions, the probes 3; they cannot be comp"
+    with pytest.raises(ValueError, match=message):
+        run(features, world(features), probed=world(features, d=3))
 
 
 def test_a_user_outside_the_gallery_is_a_miss(features):

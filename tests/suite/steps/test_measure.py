@@ -5,12 +5,10 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from scipy.special import expit
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from suite.artifacts.figures import Measures
-from suite.artifacts.fitted import Fitted
 from suite.artifacts.outcome import Outcome
+from suite.artifacts.predictions import Predictions
 from suite.leaderboard.rows import Row
 from suite.steps.measure import best, measure
 
@@ -32,22 +30,9 @@ def outcome(ranks=RANKS, *, num_gallery: int = 4, best_score: float = math.nan) 
     return Outcome(probes, num_gallery=num_gallery, num_dropped=5)
 
 
-def fitted(n: int = 400, weight: float = 3.0) -> Fitted:
-    rng = np.random.default_rng(0)
-    logit = rng.normal(size=2 * n) + math.log(weight)
-    scores = pl.DataFrame(
-        {
-            "event_id": np.arange(2 * n),
-            "user_id": rng.integers(20, size=2 * n),
-            "window": ["validation"] * n + ["test"] * n,
-            "engaged": rng.random(2 * n) < expit(logit - math.log(weight)),
-            "logit": logit.astype(np.float32),
-        }
-    )
-    history = [{"epoch": 1, "examples_per_s": 10.0}, {"epoch": 2, "examples_per_s": 30.0}]
-    return Fitted(
-        state={}, scores=scores, history=history, positive_weight=[weight], num_parameters=7
-    )
+def predictions(**row) -> Predictions:
+    figures = {"auc": 0.7, "auc_low": 0.6, "auc_high": 0.8, "auc_doubt": "auc: few users"}
+    return Predictions(figures | {"num_parameters": 7} | row, {"utility/rce": 3.0})
 
 
 def test_reidentification_is_what_one_works_out_by_hand():
@@ -72,10 +57,11 @@ def test_reidentification_is_what_one_works_out_by_hand():
 
 
 def test_the_figures_hold_the_keys_of_a_row_which_they_can_become():
-    row = measure(outcome(), fitted()).row
+    row = measure(outcome(), predictions()).row
     names = dict.fromkeys(("dataset", "model", "release", "protocol", "defense", "attack"), "x")
     shown = {key: value for key, value in row.items() if key in Row.model_fields}
-    assert row.keys() - shown.keys() == {"bits_chance", "num_unmated", "num_users"}
+    shares = {f"share_{who}{end}" for who in ("always", "never") for end in ("", "_low", "_high")}
+    assert row.keys() - shown.keys() == {"bits_chance", "num_users"} | shares
     Row(**names, synthetic=True, seed=0, status="done", digest="d", **shown)
 
 
@@ -109,46 +95,13 @@ def test_a_row_whose_active_users_are_identified_more_often_is_marked():
     assert measure(outcome(few, num_gallery=310)).row["interval"] == "ok"
 
 
-def test_utility_is_scikit_learns_on_the_test_window():
-    model = fitted()
-    measures = measure(outcome(), model)
-    test = model.scores.filter(window="test")
-    label, logit = test["engaged"].to_numpy(), test["logit"].to_numpy()
-    probability = expit(logit.astype(float) - math.log(3))
-    expected = {
-        "auc": roc_auc_score(label, logit),
-        "ap": average_precision_score(label, logit),
-        "log_loss": log_loss(label, probability),
-        "num_parameters": 7,
-    }
-    assert {key: measures.row[key] for key in expected} == pytest.approx(expected)
-    assert measures.row["auc_low"] < expected["auc"] < measures.row["auc_high"]
-    base = log_loss(label, np.full(len(label), label.mean()))
-    rce = 100 * (1 - expected["log_loss"] / base)
-    assert measures.extra["utility/rce"] == pytest.approx(rce)
-    assert measures.extra["train/examples_per_s"] == 20
-
-
-def test_a_release_that_is_no_models_has_no_utility():
-    measures = measure(outcome())
-    assert not {"auc", "ap", "f1", "log_loss", "num_parameters"} & measures.row.keys()
-    assert measures.extra == {}
-
-
-def test_a_defended_row_has_no_utility_and_says_why():
-    """The scores are those of undefended vectors: any defense would look free."""
-    undefended = measure(outcome(), fitted())
-    defended = measure(outcome(), fitted(), defended=True)
-    utility = {"auc", "auc_low", "auc_high", "ap", "f1", "log_loss"}
-    assert undefended.row.keys() - defended.row.keys() == utility
-    assert "reason" not in undefended.row
-    assert defended.row["reason"].startswith("utility is null: ")
-    assert defended.row["lift"] == undefended.row["lift"]
-    assert defended.row["num_parameters"] == 7
-    assert not [key for key in defended.extra if key.startswith("utility/")]
-    chosen = best(outcome(), defended, candidates=["cosine"])
-    reason = f"strongest on validation: cosine; {defended.row['reason']}"
-    assert chosen.row["reason"] == reason
+def test_what_the_vectors_are_worth_stands_in_the_row_and_beside_it():
+    found = measure(outcome(), predictions())
+    assert found.row["auc"] == 0.7
+    assert found.extra["utility/rce"] == 3.0
+    assert "auc_doubt" not in found.row
+    assert found.row["interval_reason"].endswith("auc: few users")
+    assert measure(outcome()).row.keys() == found.row.keys() - predictions().row.keys()
 
 
 @pytest.mark.parametrize("flagged", [False, True])
@@ -157,12 +110,9 @@ def test_a_lift_whose_interval_lies_below_chance_is_flagged(flagged):
     rng = np.random.default_rng(0)
     hit = rng.random(4000) < (0.02 if flagged else 0.1)
     ranks = [(number % 400, 0 if hit[number] else 10, 0) for number in range(4000)]
-    row = measure(outcome(ranks, num_gallery=20), fitted()).row
+    row = measure(outcome(ranks, num_gallery=20)).row
     assert (row["lift_high"] < 1) == flagged
     assert ("below chance" in row.get("reason", "")) == flagged
-    defended = measure(outcome(ranks, num_gallery=20), fitted(), defended=True).row
-    assert ("below chance" in defended["reason"]) == flagged
-    assert "utility is null" in defended["reason"]
 
 
 def test_probes_of_unknown_users_are_no_misses():
@@ -192,15 +142,8 @@ def test_the_best_attack_is_chosen_on_validation_and_reported_on_test():
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    measures = measure(outcome(), fitted())
+    measures = measure(outcome(), predictions())
     measures.save(tmp_path)
     again = Measures.load(tmp_path)
     assert (again.row, again.extra) == (measures.row, measures.extra)
     assert again.users.equals(measures.users)
-
-
-def test_a_logit_that_is_not_finite_is_refused():
-    broken = fitted()
-    broken.scores[0, "logit"] = math.nan
-    with pytest.raises(ValueError, match="validation window: 1 logits are NaN or infinite"):
-        measure(outcome(), broken)
