@@ -15,27 +15,30 @@ from attacks.ranks.means import user_means
 class Averaged(Fixed):
     """Replaces every vector by the mean of a group of at least k near users.
 
-    Users are grouped by the means of their vectors. In each window the vectors of a group's users
-    become one: the mean of the users' means in that window, or in all windows where fewer than k
-    of them are in it. What is released is the same for all users of a group, so that nobody
-    is found more often than by a guess among them: top-1 is at most 1 / k, as long as the gallery
-    holds all of the group and groups are kept.
+    In each window users are grouped by the means of their vectors, and all vectors of a group's
+    users become one: the mean of the users' means. What is released is the same for all users of a
+    group, so that nobody is found more often than by a guess among them: top-1 is at most 1 / k, as
+    long as all of a group may be the one who is looked for.
 
     It costs what tells the events of a user apart, all of it, and what tells the users of a group
-    apart. It protects each user as one of k, from attackers of any kind and however often the same
-    is released.
+    apart. It protects each user as one of k in a window, from attackers of any kind and however
+    often the same is released.
 
     It does not protect what the users of a group have in common, nor anyone from an attacker who
-    knows the vectors of all others in the group, since it knows their mean too. With ``regroup``
-    every window has its own groups, nearer ones, and whoever is in the same two groups as nobody
-    else is found again. Groups are formed of the users released, not on the train window.
+    knows the vectors of all others in the group, since it knows their mean too. Every window has
+    its own groups, and whoever is in the same two groups as nobody else is found by vectors of
+    both. Groups that are kept prevent that, and are a mark themselves: then every window says who
+    is in the group, and top-1 reaches 1 / k where vectors alone might have told less. Groups are
+    formed of the users released, not on the train window.
 
     Parameters
     ----------
     k
         Users of a group, at least 2.
     regroup
-        Group users anew in each window, by their vectors of it alone.
+        Group users anew in each window, by their vectors of it alone; else once, by all their
+        vectors, and where fewer than k users of a group are in a window its vector is the mean of
+        the whole group over all windows.
 
     References
     ----------
@@ -50,7 +53,7 @@ class Averaged(Fixed):
     Discovery and Data Mining, 2008 (what two groupings tell together).
     """
 
-    def __init__(self, *, k: int = 5, regroup: bool = False) -> None:
+    def __init__(self, *, k: int = 5, regroup: bool = True) -> None:
         if k < 2:
             raise ValueError(f"averaged: k: found {k}, allowed: at least 2")
         self.k = k
@@ -62,7 +65,7 @@ class Averaged(Fixed):
         Parameters
         ----------
         released
-            Vectors of all windows whose groups are to be the same.
+            Vectors of all windows, for whose users groups are formed.
         rng
 
         Raises
@@ -87,8 +90,8 @@ class Averaged(Fixed):
         return GroupCertificate(
             self.k,
             not self.regroup,
-            "the gallery holds all users of every group, and all that is released of them was "
-            "grouped together",
+            "every user of a group may be the one who is looked for, and all that is released of a "
+            "window was grouped together",
         )
 
     def _within(

@@ -51,7 +51,7 @@ class Elliptical(Gaussian):
     """
 
     def __init__(
-        self, *, sigma_per_radius: float = 0.5, ratio: float = 4.0, quantile: float = 0.95
+        self, *, sigma_per_radius: float = 0.5, ratio: float = 10.0, quantile: float = 0.95
     ) -> None:
         super().__init__(sigma_per_radius=sigma_per_radius, quantile=quantile)
         if not 0 < ratio < math.inf:

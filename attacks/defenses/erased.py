@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from attacks.defenses.fixed import Fixed
-from attacks.defenses.linear import check_directions, mapped
+from attacks.defenses.linear import affine, check_directions
 from attacks.gallery import Released
 from attacks.lda import discriminant
 from attacks.ranks.means import user_means
@@ -92,17 +92,18 @@ class Erased(Fixed):
             raise ValueError(f"erased: found {len(users)} train users, allowed: at least 2")
         if self.by == "fisher" and counts.max() < 2:
             raise ValueError("erased: by fisher: found 1 vector of each train user, allowed: 2")
-        self.center = vectors.mean(axis=0, dtype=np.float64)
+        center = vectors.mean(axis=0, dtype=np.float64)
         if self.by == "fisher":
             axes = discriminant(vectors, user_row).transform[:, : self.directions]
-            self.matrix = _without(axes)
+            matrix = _without(axes)
         else:
-            moments = _moments(vectors, user_row, self.center)
-            self.matrix = (_leace if self.by == "leace" else _inlp)(*moments, self.directions)
+            moments = _moments(vectors, user_row, center)
+            matrix = (_leace if self.by == "leace" else _inlp)(*moments, self.directions)
+        self.map = affine(vectors, center, matrix)
 
     def apply(self, released: Released, rng: np.random.Generator) -> NDArray[np.float32]:
         """Remove the directions: ``(n, d) -> (n, d)``; ``rng`` is unused."""
-        return mapped(released.vectors, self.center, self.matrix)
+        return self.map.of(released.vectors)
 
 
 def _moments(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from attacks.defenses.fixed import Fixed
 from attacks.defenses.heads import task_axes
-from attacks.defenses.linear import check_directions, mapped, principal_axes
+from attacks.defenses.linear import affine, check_directions, principal_axes
 from attacks.gallery import Released
 
 
@@ -74,15 +74,16 @@ class Projected(Fixed):
         """
         vectors = released.vectors
         check_directions(self.dimensions, vectors.shape[1], "projected", "dimensions")
-        self.center = vectors.mean(axis=0, dtype=np.float64)
+        center = vectors.mean(axis=0, dtype=np.float64)
         if self.onto == "tasks":
-            self.axes = task_axes(released, "projected", rng, self.dimensions)
+            axes = task_axes(released, "projected", rng, self.dimensions)
         elif self.onto == "pca":
-            self.axes = principal_axes(vectors, self.center)[:, : self.dimensions]
+            axes = principal_axes(vectors, center)[:, : self.dimensions]
         else:
             drawn = rng.standard_normal((vectors.shape[1], self.dimensions))
-            self.axes = np.linalg.qr(drawn)[0]
+            axes = np.linalg.qr(drawn)[0]
+        self.map = affine(vectors, center, axes @ axes.T)
 
     def apply(self, released: Released, rng: np.random.Generator) -> NDArray[np.float32]:
         """Project: ``(n, d) -> (n, d)``; ``rng`` is unused."""
-        return mapped(released.vectors, self.center, self.axes @ self.axes.T)
+        return self.map.of(released.vectors)

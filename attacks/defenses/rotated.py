@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy.stats import ortho_group
 
 from attacks.defenses.base import Defense
-from attacks.defenses.linear import mapped
 from attacks.gallery import Released
 
 
@@ -18,7 +17,8 @@ class Rotated(Defense):
     the same.
 
     It costs no information: a head that is fitted within the release does as well as before, and
-    the model's own head needs the matrix, which must stay secret. It protects links between
+    the model's own head needs the matrix, which must stay secret; a head that is fitted in one
+    window is worth nothing in another. It protects links between
     windows from attackers who compare vectors as they are.
 
     It does not protect links within a window at all, nor against an attacker who turns one release
@@ -50,7 +50,7 @@ class Rotated(Defense):
         for window in range(int(row.max(initial=-1)) + 1):
             matrix = ortho_group.rvs(dimensions, random_state=rng) if dimensions > 1 else _sign(rng)
             there = row == window
-            rotated[there] = mapped(vectors[there], np.zeros(dimensions), matrix)
+            rotated[there] = vectors[there] @ matrix.astype(np.float32)
         return rotated
 
     def observed(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.defenses.fixed import Fixed
-from attacks.defenses.linear import check_directions, mapped, principal_axes
+from attacks.defenses.linear import affine, check_directions, principal_axes
 from attacks.gallery import Released
 
 
@@ -66,10 +66,11 @@ class Truncated(Fixed):
         """
         dimensions = released.vectors.shape[1]
         check_directions(self.directions, dimensions, "truncated", "directions")
-        axes = principal_axes(released.vectors, np.zeros(dimensions))
+        origin = np.zeros(dimensions)
         end = np.arange(dimensions) < self.directions
-        self.axes = axes[:, end if self.keep == "top" else ~end]
+        axes = principal_axes(released.vectors, origin)[:, end if self.keep == "top" else ~end]
+        self.map = affine(released.vectors, origin, axes @ axes.T)
 
     def apply(self, released: Released, rng: np.random.Generator) -> NDArray[np.float32]:
         """Project: ``(n, d) -> (n, d)``; ``rng`` is unused."""
-        return mapped(released.vectors, np.zeros(len(self.axes)), self.axes @ self.axes.T)
+        return self.map.of(released.vectors)

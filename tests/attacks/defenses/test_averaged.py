@@ -38,14 +38,14 @@ def applied(given, **strength):
 def test_every_vector_is_the_mean_of_at_least_k_users(counts, k, num_windows, seed):
     given = released_of(counts, seed, num_windows)
     # Without windows the same groups come out, as users who share a vector.
-    whole = applied(replace(given, window=None), k=k)
+    whole = applied(replace(given, window=None), k=k, regroup=False)
     group = np.unique(whole, axis=0, return_inverse=True)[1]
 
     def mean_of(users, there):
         own = [given.vectors[there & (given.user_row == user)] for user in users]
         return np.mean([vectors.mean(axis=0, dtype=np.float64) for vectors in own], axis=0)
 
-    for row, found in enumerate(applied(given, k=k)):
+    for row, found in enumerate(applied(given, k=k, regroup=False)):
         members, there = group == group[row], given.window == given.window[row]
         users, present = (np.unique(given.user_row[m]) for m in (members, members & there))
         assert len(users) >= k
@@ -98,10 +98,28 @@ def test_users_who_are_too_few_in_a_window_get_the_mean_of_the_whole_group():
         np.array([0, 1, 2, 0, 1]),
         window=np.array(["a", "a", "a", "b", "b"]),
     )
-    found = applied(given, k=3)[:, 0]
+    found = applied(given, k=3, regroup=False)[:, 0]
 
     # By hand: in a all three are there, (0 + 1 + 2) / 3; in b two: (5 + 2.5 + 2) / 3.
     np.testing.assert_allclose(found, [1, 1, 1, 9.5 / 3, 9.5 / 3], rtol=1e-6)
+
+
+def test_groups_that_are_kept_link_windows_of_vectors_that_say_nothing():
+    rng = np.random.default_rng(0)
+    planted = world(np.zeros((200, 8)), 1.0)
+    both = Released(
+        rng.normal(size=(1600, 8)).astype(np.float32),
+        np.concatenate([planted.user_row, planted.true_row]),
+        window=np.repeat(["train", "test"], 800),
+    )
+    lifts = {}
+    for regroup in (False, True):
+        gallery, probe = np.split(applied(both, k=10, regroup=regroup), 2)
+        lifts[regroup] = lift(Cosine(), replace(planted, vectors=gallery, probe=probe))
+
+    # Groups were formed by the vectors of both windows, so that their means resemble each other.
+    assert lifts[False] > 2
+    assert lifts[True] < 2
 
 
 def test_users_weigh_the_same_however_many_events_they_have():
@@ -119,11 +137,13 @@ def test_no_attacker_is_right_more_often_than_one_in_k(attack):
         window=np.repeat(["train", "test"], [len(planted.vectors), len(planted.probe)]),
     )
     for k in (2, 10):
-        gallery, probe = np.split(applied(both, k=k), [len(planted.vectors)])
-        found = lift(attack(), replace(planted, vectors=gallery, probe=probe)) / 200
-        assert found <= bound(Averaged(k=k).certificate(), 200) + 1e-9
-        assert bound(Averaged(k=k).certificate(), 200, releases=9) == pytest.approx(1 / k)
-        assert bound(Averaged(k=k, regroup=True).certificate(), 200, releases=9) == 1
+        for regroup in (False, True):
+            certificate = Averaged(k=k, regroup=regroup).certificate()
+            shown = applied(both, k=k, regroup=regroup)
+            gallery, probe = np.split(shown, [len(planted.vectors)])
+            found = lift(attack(), replace(planted, vectors=gallery, probe=probe)) / 200
+            assert found <= bound(certificate, 200) + 1e-9
+            assert bound(certificate, 200, releases=9) == (1 if regroup else 1 / k)
     assert lift(attack(), planted) > 190
 
 
