@@ -1,1 +1,1 @@
-"""Engagement models: score an event, and expose the vector that would be released."""
+"""Engagement models, which score events and compute the vectors to release."""

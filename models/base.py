@@ -1,4 +1,4 @@
-"""What every engagement model must do, and the batch it reads.
+"""The interface of engagement models, and their input batch.
 
 Shape letters: U distinct histories, B events, A aggregates, T = 50 history steps,
 C continuous columns, L labels, D dimensions of the representation.
@@ -14,24 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_CATEGORIES = 32
-"""Rows of the category table: the 31 most frequent in train, and 0 for unknown."""
+"""Size of the category table: the 31 most frequent in train, and 0 for unknown."""
 
 NUM_TYPES = 16
-"""Rows of the item-type table: 15 and 0 for unknown."""
+"""Size of the item-type table: 15, and 0 for unknown."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """U distinct histories that serve B events: a history is stored, and encoded, once.
+    """B events with U distinct histories, each stored and encoded once.
 
     Attributes
     ----------
     aggregates : (U, 27)
-        Standardized history statistics; the first 21 are the basic ones.
+        Standardized aggregates of the history; the first 21 are the basic ones.
     sequence : (U, 50, 2)
         Standardized channels of the last 50 history events, left-aligned.
     mask : (U, 50)
-        True where a history step exists.
+        True if the step exists.
     user_row : (B,)
         Row of the event's history in the three arrays above.
     categorical : (B, 2)
@@ -42,11 +42,10 @@ class Batch:
     labels : (B, L)
         0 or 1; label 0 is ``engaged``.
     wide : (B, F)
-        Further features of the event in raw units, NaN where unknown; F is 0 where the data has
-        none.
+        Further features of the event in raw units, NaN if unknown; F is 0 if the data has none.
     tokens : (V, T)
-        Token ids of V distinct texts that serve the B events, 0 as padding; T is 0 where the data
-        has no texts.
+        Token ids of the V distinct texts of the B events, 0 as padding; T is 0 if the data has no
+        texts.
     text_row : (B,)
         Row of the event's text in ``tokens``.
     user : (U,)
@@ -68,40 +67,40 @@ class Batch:
 
 
 class Model(ABC):
-    """Scores engagement and exposes the user representation it would release.
+    """Scores engagement and computes the user representation to release.
 
-    A subclass's keyword-only constructor is its schema in the suite file. What a model reads is
-    data, so that the releases ``raw`` and ``context_only`` are what this very model saw.
+    A subclass's keyword-only constructor is its schema in the suite file. The inputs that a model
+    reads are declared as data, so that the releases ``raw`` and ``context_only`` match them.
     """
 
     num_aggregates: ClassVar[int] = 27
-    """Leading columns of ``Batch.aggregates`` that the model reads."""
+    """Number of leading columns of ``Batch.aggregates`` that the model reads."""
 
     uses_sequence: ClassVar[bool] = False
     """Whether the model reads ``Batch.sequence``."""
 
     num_continuous: ClassVar[int] = 8
-    """Leading columns of ``Batch.continuous`` that the model reads."""
+    """Number of leading columns of ``Batch.continuous`` that the model reads."""
 
     uses_wide: ClassVar[bool] = False
     """Whether the model reads ``Batch.wide``."""
 
     num_labels: int = 1
-    """Labels scored: the first ``num_labels`` columns of ``Batch.labels``."""
+    """Number of labels scored: the first ``num_labels`` columns of ``Batch.labels``."""
 
     space: ClassVar[dict[str, tuple[Any, ...]]] = {}
     """Tuning space as plain data: ``{"dropout": ("uniform", 0.0, 0.5)}``."""
 
-    def adapt(self, train: Batch) -> None:  # noqa: B027  # most models need to know nothing
-        """Take over what must be known of the data before anything is learned.
+    def adapt(self, train: Batch) -> None:  # noqa: B027  # most models need no adaptation
+        """Adapt the model to the data before it is fitted.
 
-        That is the number of labels and of wide features, and scales. A model that was not adapted
-        is one of label 0 alone, without wide features and texts.
+        This sets the numbers of labels and wide features, and scales. A model that is not adapted
+        predicts label 0 only, without wide features and texts.
 
         Parameters
         ----------
         train
-            A sample of the train events to learn from.
+            A sample of the train events.
         """
 
     @abstractmethod
@@ -110,56 +109,56 @@ class Model(ABC):
 
     @abstractmethod
     def represent(self, batch: Batch) -> NDArray[np.float32]:
-        """Vectors as they would be released, ``(B, D)``."""
+        """Vectors to release, ``(B, D)``."""
 
     def head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Logits that the model gives to released vectors: ``(n, D) -> (n, num_labels)``.
+        """Logits from released vectors: ``(n, D) -> (n, num_labels)``.
 
-        Of the vectors of ``represent`` they are those of ``score``. None for a model whose logits
-        are no function of its vectors.
+        For the vectors of ``represent`` they equal those of ``score``. None for a model whose
+        logits are not a function of its vectors.
         """
         return None
 
     @abstractmethod
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything learned, as plain arrays; never a pickle."""
+        """Fitted state as plain arrays; never a pickle."""
 
     @abstractmethod
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned from a model built with the same parameters."""
+        """Load the ``state`` of a model with the same parameters."""
 
     @property
     @abstractmethod
     def num_parameters(self) -> int:
-        """Learned numbers."""
+        """Number of learned parameters."""
 
 
 class Estimator(Model):
     """A model that fits itself, without the gradient loop of the torch networks.
 
-    Like them it weights each positive by w = negatives / positives of train, so that for every
-    model the probability of engagement is sigmoid(logit - ln w).
+    As with networks, each positive has the weight w = negatives / positives of train, so that for
+    every model the probability of engagement is sigmoid(logit - ln w).
     """
 
     shares: ClassVar[bool] = False
-    """Whether several workers can fit it together, each from some of the events."""
+    """Whether several workers can fit it together, each on a share of the events."""
 
     finetunes: ClassVar[bool] = False
     """Whether ``finetune`` does anything."""
 
     def finetune(self, recent: Batch, rng: np.random.Generator) -> None:
-        """Go on from what was learned with events that came later."""
+        """Continue fitting on later events."""
 
     @abstractmethod
     def fit(self, train: Batch, validation: Batch, rng: np.random.Generator) -> None:
-        """Learn from ``train``.
+        """Fit on ``train``.
 
         Parameters
         ----------
         train
-            All labelled events to learn from.
+            All labelled train events.
         validation
-            Later events, for choices such as early stopping.
+            Later events, for decisions such as early stopping.
         rng
             Source of all randomness of the fit.
 

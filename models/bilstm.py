@@ -20,9 +20,9 @@ from models.network import TensorBatch
 class BidirectionalLstm(nn.Module):
     """LSTM layers that read each history forward, and backward from its own last step.
 
-    ``nn.LSTM(bidirectional=True)`` would begin the backward pass in the padding, and a packed
-    sequence, which would not, is several times slower. Here the steps are reversed within each
-    history's length, so that padding comes last in both directions and no state has seen it.
+    ``nn.LSTM(bidirectional=True)`` would start the backward pass in the padding; a packed sequence
+    would not, but is several times slower. Here the steps are reversed within each history's
+    length, so that padding comes last in both directions and affects no state.
     """
 
     def __init__(self, num_inputs: int, hidden: int, num_layers: int, dropout: float) -> None:
@@ -38,9 +38,9 @@ class BidirectionalLstm(nn.Module):
         Parameters
         ----------
         steps : (U, T, C)
-            Padded steps may hold anything finite.
+            Padded steps may have any finite value.
         mask : (U, T)
-            True where a step exists.
+            True if the step exists.
 
         Returns
         -------
@@ -62,29 +62,28 @@ class BidirectionalLstm(nn.Module):
 
 
 class Bilstm(Defended):
-    """BiLSTM and self-attention over the last 50 steps, beside all 27 aggregates and content.
+    """BiLSTM with self-attention over the last 50 steps, beside all 27 aggregates and content.
 
-    Each of the U histories of a batch is encoded once and its code shared by all of its events.
-    A history without steps has the code 0. The released vector is the input of the last linear
-    layer, after its LayerNorm: ``(B, dim)``. With a bottleneck it is that input's mean, without
-    LayerNorm.
+    Each of the U histories of a batch is encoded once; all of its events share the code. A history
+    without steps has the code 0. The released vector is the input of the last linear layer, after
+    its LayerNorm: ``(B, dim)``. With a bottleneck it is the mean of that input, without LayerNorm.
 
     Parameters
     ----------
     hidden
         Units of the LSTM in each direction.
     num_layers
-        LSTM layers.
+        Number of LSTM layers.
     heads
-        Heads of the self-attention; divides ``2 * hidden``.
+        Number of heads of the self-attention; divides ``2 * hidden``.
     width
         Units of the dense layers over the history's code and the other inputs.
     dim
         Dimensions of the representation.
     lstm_dropout
-        Share of units left out between LSTM layers while training, in [0, 1).
+        Dropout rate between LSTM layers, in [0, 1).
     dropout
-        The same, after each dense layer.
+        Dropout rate after each dense layer, in [0, 1).
     noise, bottleneck, adversarial
         Defenses while training, as in ``mlp``.
     """
@@ -144,8 +143,8 @@ class Bilstm(Defended):
     def encode(self, sequence: Tensor, mask: Tensor) -> Tensor:
         """Code of each history, ``(U, 2 hidden)``, from ``(U, T, 2)`` and ``(U, T)``."""
         steps = self.lstm(self.step(sequence), mask)
-        # Attention over no key at all is 0/0 in some of torch's kernels: an empty history attends
-        # to its first step, which holds 0 and which the mean below leaves out.
+        # Attention without any key is 0/0 in some of torch's kernels: an empty history attends to
+        # its first step, which is 0 and which the mean below excludes.
         ignored = ~mask
         ignored[:, 0] = False
         attended, _ = self.attention(

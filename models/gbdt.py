@@ -17,31 +17,32 @@ from models.blocks.columns import columns
 
 
 class Gbdt(Estimator):
-    """XGBoost over history statistics, item, context and wide features, a model for every label.
+    """XGBoost on aggregates, item, context and wide features, with one model per label.
 
-    The released vector says in which leaf of every tree the event ends: the leaves of all labels'
-    trees as indicators, under a random projection to ``dim`` dimensions whose seed is fixed, so
-    that it keeps their distances and learns nothing.
+    The released vector encodes the leaf of the event in every tree: indicators of the leaves of
+    all labels' trees, mapped to ``dim`` dimensions by a random projection with a fixed seed, which
+    approximately preserves their distances.
 
     Parameters
     ----------
     num_rounds
-        Trees of each label at most.
+        Maximum number of trees per label.
     depth
-        Of a tree at most.
+        Maximum depth of a tree.
     learning_rate
-        Share of each tree's correction that is kept, in (0, 1].
+        Shrinkage of each tree's contribution, in (0, 1].
     patience
-        Trees without a better validation AUC after which a label has enough.
+        Number of trees without a better validation AUC after which a label's training stops.
     dim
         Dimensions of the representation.
     projection_seed
-        Of the projection; it is no secret.
+        Seed of the projection, which is public.
 
     References
     ----------
     Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016; projection: Johnson
-    and Lindenstrauss, 1984. One model per label as in the project's source document D2.
+    and Lindenstrauss, 1984. One model per label as in Volkovs et al., "User Engagement Modeling
+    with Deep Learning and Language Models", RecSys Challenge 2021.
     """
 
     uses_wide = True
@@ -78,53 +79,53 @@ class Gbdt(Estimator):
         self.weights: NDArray[np.float64] = np.ones(0)
 
     def fit(self, train: Batch, validation: Batch, rng: np.random.Generator) -> None:
-        """Grow trees for each label until its validation AUC stays.
+        """Grow trees for each label until its validation AUC stops improving.
 
-        Inside a communicator of XGBoost ``train`` is this worker's share of the events, and all
+        Inside an XGBoost communicator ``train`` is this worker's share of the events, and all
         workers end with the same trees.
         """
-        # Binned once for all labels: a byte a value, where a DMatrix keeps eight.
-        seen = xgboost.QuantileDMatrix(columns(train), nthread=torch.get_num_threads())
-        judged = xgboost.DMatrix(columns(validation))
+        # Binned once for all labels: one byte per value instead of the eight of a DMatrix.
+        events = xgboost.QuantileDMatrix(columns(train), nthread=torch.get_num_threads())
+        later = xgboost.DMatrix(columns(validation))
         self.num_labels = train.labels.shape[1]
         self.boosters, self.weights = [], np.ones(self.num_labels)
         for label in range(self.num_labels):
             self.weights[label] = _weight(train.labels[:, label])
             parameters = self._parameters(label, rng)
-            seen.set_label(train.labels[:, label])
-            judged.set_label(validation.labels[:, label])
-            # Without both classes there is no AUC to stop by.
+            events.set_label(train.labels[:, label])
+            later.set_label(validation.labels[:, label])
+            # Early stopping by AUC needs both classes.
             stops = 0 < validation.labels[:, label].mean() < 1
             booster = xgboost.train(
                 parameters,
-                seen,
+                events,
                 self.num_rounds,
-                evals=[(judged, "validation")] if stops else [],
+                evals=[(later, "validation")] if stops else [],
                 early_stopping_rounds=self.patience if stops else None,
                 verbose_eval=False,
             )
             self.boosters.append(booster[: booster.best_iteration + 1] if stops else booster)
 
     def finetune(self, recent: Batch, rng: np.random.Generator) -> None:
-        """Add a fifth more trees, grown on what the others get wrong of later events.
+        """Add a fifth more trees, fitted to later events.
 
-        Positives keep the weight that they had: what is added must mean the same log odds.
+        Positives keep their weight, so that the log odds keep their meaning.
         """
-        # Not binned anew: the trees that are there ask for thresholds of train's bins.
-        seen = xgboost.DMatrix(columns(recent))
+        # A DMatrix, not binned: the existing trees use thresholds of train's bins.
+        events = xgboost.DMatrix(columns(recent))
         for label, booster in enumerate(self.boosters):
             values = recent.labels[:, label]
             if 0 < values.mean() < 1:
-                seen.set_label(values)
+                events.set_label(values)
                 self.boosters[label] = xgboost.train(
                     self._parameters(label, rng),
-                    seen,
+                    events,
                     max(1, booster.num_boosted_rounds() // 5),
                     xgb_model=booster,
                 )
 
     def score(self, batch: Batch) -> NDArray[np.float32]:
-        """Logits of the labels, ``(B, L)``; all 0 before it is fitted."""
+        """Logits of the labels, ``(B, L)``; all 0 before ``fit``."""
         inputs = xgboost.DMatrix(columns(batch))
         logits = np.zeros((len(batch.labels), self.num_labels), np.float32)
         for label, booster in enumerate(self.boosters):
@@ -132,7 +133,7 @@ class Gbdt(Estimator):
         return logits
 
     def represent(self, batch: Batch) -> NDArray[np.float32]:
-        """Projected leaves, ``(B, dim)``; all 0 before it is fitted."""
+        """Projected leaves, ``(B, dim)``; all 0 before ``fit``."""
         inputs = xgboost.DMatrix(columns(batch))
         vectors = np.zeros((len(batch.labels), self.dim), np.float32)
         for label, booster in enumerate(self.boosters):
@@ -142,7 +143,7 @@ class Gbdt(Estimator):
         return vectors
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Every label's trees as XGBoost's JSON, in bytes, and its positives' weight."""
+        """Trees of each label as bytes of XGBoost's JSON, and the weights of positives."""
         trees = {
             f"booster_{label}": np.frombuffer(booster.save_raw("json"), dtype=np.uint8)
             for label, booster in enumerate(self.boosters)
@@ -150,12 +151,12 @@ class Gbdt(Estimator):
         return {**trees, "weights": self.weights}
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned.
+        """Load a ``state``.
 
         Raises
         ------
         ValueError
-            A name is not this model's.
+            A name does not belong to this model.
         """
         expected = [*(f"booster_{label}" for label in range(len(state) - 1)), "weights"]
         if sorted(state) != sorted(expected):
@@ -169,7 +170,7 @@ class Gbdt(Estimator):
 
     @property
     def num_parameters(self) -> int:
-        """Values of the leaves and thresholds of the splits."""
+        """Number of leaf values and split thresholds."""
         dumps = (tree for booster in self.boosters for tree in booster.get_dump())
         return sum(len(tree.splitlines()) for tree in dumps)
 
@@ -181,22 +182,22 @@ class Gbdt(Estimator):
             "max_depth": self.depth,
             "eta": self.learning_rate,
             "scale_pos_weight": float(self.weights[label]),
-            # The weighted classes are equally heavy.
+            # The weighted classes are balanced.
             "base_score": 0.5,
-            # As many as this process was granted; XGBoost would take all of the machine's.
+            # The CPUs of this process; XGBoost would use all of the machine's.
             "nthread": torch.get_num_threads(),
             "seed": int(rng.integers(2**31)),
         }
 
     def _projection(self, label: int, tree: int) -> NDArray[np.float32]:
-        """Vector of every node of a tree that may be a leaf, ``(nodes, dim)``."""
+        """Projection of every possible leaf node of a tree, ``(nodes, dim)``."""
         rng = np.random.default_rng([self.projection_seed, label, tree])
         table = rng.standard_normal((2 ** (self.depth + 1), self.dim), dtype=np.float32)
         return table / np.float32(np.sqrt(self.dim))
 
 
 def _weight(label: NDArray[np.float32]) -> float:
-    """Negatives per positive, counted over all workers.
+    """Ratio of negatives to positives over all workers.
 
     Raises
     ------

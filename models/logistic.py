@@ -18,9 +18,9 @@ from models.blocks.columns import NUM_COLUMNS, columns
 class Logistic(Estimator):
     """Logistic regression on 27 aggregates, one-hot category and type, and 8 continuous columns.
 
-    Wide features follow where the data has them, and there is a regression for every label. The
-    released vector is each standardized input times its coefficient for ``engaged``, ``(B, F)``:
-    what every column adds to the logit. The logit is its sum plus the intercept.
+    Wide features follow if the data has them, and there is one regression per label. The released
+    vector is each standardized input times its coefficient for ``engaged``, ``(B, F)``: the
+    contribution of each column to the logit. The logit is their sum plus the intercept.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ class Logistic(Estimator):
         """Minimize each label's weighted log loss; neither ``validation`` nor ``rng`` is used."""
         inputs = columns(train).astype(np.float64)
         self._resize(inputs.shape[1], train.labels.shape[1])
-        known = ~np.isnan(inputs)
-        self.mean = np.where(known, inputs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        filled = np.where(known, inputs, self.mean)
+        present = ~np.isnan(inputs)
+        self.mean = np.where(present, inputs, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        filled = np.where(present, inputs, self.mean)
         spread = filled.std(axis=0)
-        # A column that is constant in train says nothing; its coefficient stays 0.
+        # A column that is constant in train keeps the coefficient 0.
         self.scale = np.where(spread > 0, spread, 1.0)
         standardized = (filled - self.mean) / self.scale
         for label, values in enumerate(train.labels.T > 0.5):
@@ -64,10 +64,10 @@ class Logistic(Estimator):
         return (self._standardized(batch) * self.coefficient[:1]).astype(np.float32)
 
     def head(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sum of a vector, and the intercept: ``(n, F) -> (n, L)``.
+        """Logits, for ``engaged`` the sum of a vector plus the intercept: ``(n, F) -> (n, L)``.
 
-        Further labels weigh the same inputs by other coefficients; an input that ``engaged`` does
-        not use cannot be read from the vector, and counts as the mean.
+        Further labels have other coefficients of the same inputs; an input that ``engaged`` does
+        not use cannot be recovered from the vector and counts as its mean.
         """
         used = self.coefficient[0] != 0
         ratio = np.divide(
@@ -85,25 +85,25 @@ class Logistic(Estimator):
         }
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned.
+        """Load a ``state``.
 
         Raises
         ------
         ValueError
-            A name is not this model's, or shapes do not agree.
+            A name does not belong to this model, or shapes do not match.
         """
         self._resize(len(state.get("scale", ())), len(state.get("intercept", ())))
         expected = {name: value.shape for name, value in self.state().items()}
-        found = {name: value.shape for name, value in state.items()}
-        if found != expected:
-            msg = f"state of Logistic: expected shapes {expected}, got {found}"
+        given = {name: value.shape for name, value in state.items()}
+        if given != expected:
+            msg = f"state of Logistic: expected shapes {expected}, got {given}"
             raise ValueError(msg)
         for name, value in state.items():
             setattr(self, name, value)
 
     @property
     def num_parameters(self) -> int:
-        """Coefficients and intercepts."""
+        """Number of coefficients and intercepts."""
         return self.coefficient.size + self.intercept.size
 
     def _resize(self, num_inputs: int, num_labels: int) -> None:
@@ -122,6 +122,6 @@ class Logistic(Estimator):
         return LogisticRegression(C=self.c, solver="lbfgs", max_iter=1000, class_weight=weights)
 
     def _standardized(self, batch: Batch) -> NDArray[np.float64]:
-        """Scale the inputs, ``(B, F)``; what is unknown lies at the mean."""
+        """Standardize the inputs, ``(B, F)``; unknown values become the mean."""
         scaled: NDArray[np.float64] = (columns(batch) - self.mean) / self.scale
         return np.nan_to_num(scaled, nan=0.0)

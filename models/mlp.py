@@ -26,16 +26,16 @@ class Mlp(Defended):
     Parameters
     ----------
     width
-        Units of each of the ``depth`` first layers; one of half the width and a residual block
+        Units of each of the first ``depth`` layers; one of half the width and a residual block
         follow.
     depth
-        Layers of full width, at least 1.
+        Number of layers of full width, at least 1.
     widths
-        Units of each layer in turn, in place of ``width``, ``depth`` and the residual block.
+        Units of each layer, instead of ``width``, ``depth`` and the residual block.
     dim
         Dimensions of the representation.
     dropout
-        Share of units left out after each layer while training, in [0, 1).
+        Dropout rate after each layer, in [0, 1).
     noise
         Standard deviation of Gaussian noise on the representation while training, relative to the
         gain of its LayerNorm; 0: none. The vectors are released without it.

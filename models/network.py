@@ -1,4 +1,4 @@
-"""What the torch models share: tensors of a batch, and NumPy in, NumPy out.
+"""The base class of torch models, and batches as tensors.
 
 Shape letters: B events, D dimensions of the representation.
 """
@@ -37,13 +37,13 @@ class TensorBatch:
 def tensors(
     batch: Batch, device: torch.device | str, dtype: torch.dtype = torch.float32
 ) -> TensorBatch:
-    """Copy a batch to ``device``; its real numbers become ``dtype``."""
+    """Copy a batch to ``device``, with floating-point arrays as ``dtype``."""
 
     def real(array: NDArray[Any]) -> Tensor:
         return torch.tensor(array, dtype=dtype, device=device)
 
-    # torch.tensor copies: arrays out of Ray's object store are read-only, which from_numpy
-    # warns about.
+    # torch.tensor copies: arrays from Ray's object store are read-only, for which from_numpy
+    # warns.
     return TensorBatch(
         aggregates=real(batch.aggregates),
         sequence=real(batch.sequence),
@@ -60,10 +60,10 @@ def tensors(
 
 
 class Network(Model, nn.Module):
-    """A model that is trained by gradient steps on what ``forward(batch)`` gives.
+    """A model trained by gradient steps on the result of ``forward(batch)``.
 
-    The loss weights each positive by w = negatives / positives of train, so the probability of
-    engagement is sigmoid(logit - ln w).
+    In the loss each positive has the weight w = negatives / positives of train, so the probability
+    of engagement is sigmoid(logit - ln w).
     """
 
     pretrains: ClassVar[bool] = False
@@ -75,12 +75,12 @@ class Network(Model, nn.Module):
     def pretrain(
         self, texts: NDArray[np.int32], later: NDArray[np.int32], rng: np.random.Generator
     ) -> dict[str, float]:
-        """Learn from the texts, on the device it is on, before training; return what to report.
+        """Pretrain on texts, on the network's device; return figures to report.
 
         Parameters
         ----------
         texts, later : (V, T), (V', T)
-            Tokens of all different texts that training learns from and is judged by.
+            Tokens of the distinct texts to learn from, and of later ones for evaluation.
         rng
             Source of all randomness.
         """
@@ -93,16 +93,16 @@ class Network(Model, nn.Module):
     def forward(self, batch: TensorBatch) -> tuple[Tensor, ...]:
         """Representation ``(B, D)`` and logits ``(B, num_labels)``.
 
-        While it trains, logits may have an axis more in front: each entry of it has its own loss.
-        Scalars may follow, the penalties: each is a sum over the events that the loss adds.
+        In training mode logits may have an additional first axis, with a loss for each entry.
+        Scalar penalties may follow, each a sum over events that is added to the loss.
         """
 
     @abstractmethod
     def logits(self, vectors: Tensor) -> Tensor:
-        """Last step of ``forward``: ``(n, D) -> (n, num_labels)``, as when it does not train."""
+        """Logits from vectors, ``(n, D) -> (n, num_labels)``, as in evaluation mode."""
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Group the parameters by the peak of their learning rate: ``params`` and ``max_lr``."""
+        """Group the parameters by peak learning rate: ``params`` and ``max_lr``."""
         return [{"params": list(self.parameters()), "max_lr": learning_rate}]
 
     def score(self, batch: Batch) -> NDArray[np.float32]:
@@ -110,7 +110,7 @@ class Network(Model, nn.Module):
         return self._evaluate(batch)[1]
 
     def represent(self, batch: Batch) -> NDArray[np.float32]:
-        """Vectors as they would be released, ``(B, D)``."""
+        """Vectors to release, ``(B, D)``."""
         return self._evaluate(batch)[0]
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -118,20 +118,20 @@ class Network(Model, nn.Module):
         return {name: value.cpu().numpy().copy() for name, value in self._kept()}
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned from a model built with the same parameters.
+        """Load the ``state`` of a model with the same parameters.
 
         Raises
         ------
         ValueError
-            A name or a shape is not this model's.
+            A name or a shape does not belong to this model.
         """
         expected = {name: tuple(value.shape) for name, value in self._kept()}
-        found = {name: value.shape for name, value in state.items()}
-        for name in sorted(expected.keys() | found.keys()):
-            if found.get(name) != expected.get(name):
+        given = {name: value.shape for name, value in state.items()}
+        for name in sorted(expected.keys() | given.keys()):
+            if given.get(name) != expected.get(name):
                 msg = (
                     f"state of {type(self).__name__}: {name} has shape "
-                    f"{found.get(name, 'missing')}, expected {expected.get(name, 'no such name')}"
+                    f"{given.get(name, 'missing')}, expected {expected.get(name, 'no such name')}"
                 )
                 raise ValueError(msg)
         # The check above is the strict one; submodules of ``training_only`` may be missing.
@@ -147,12 +147,12 @@ class Network(Model, nn.Module):
             given = torch.tensor(vectors, dtype=parameter.dtype, device=parameter.device)
             logits = self.logits(given)
         self.train(training)
-        found: NDArray[np.float32] = logits.float().cpu().numpy()
-        return found
+        array: NDArray[np.float32] = logits.float().cpu().numpy()
+        return array
 
     @property
     def num_parameters(self) -> int:
-        """Learned numbers, without those of ``training_only``."""
+        """Number of learned parameters, without those of ``training_only``."""
         named = self.named_parameters()
         return sum(parameter.numel() for name, parameter in named if self._is_kept(name))
 
@@ -163,7 +163,7 @@ class Network(Model, nn.Module):
         return name.split(".")[0] not in self.training_only
 
     def _evaluate(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Run without dropout, and leave the network in the mode it was in."""
+        """Run in evaluation mode, then restore the mode of the network."""
         parameter = next(self.parameters())
         training = self.training
         self.eval()

@@ -1,4 +1,4 @@
-"""The multi-task classifier: one trunk, a logit for every label.
+"""The multi-task classifier: one trunk with a logit per label.
 
 Shape letters: B events, F wide features, L labels, K members, D dimensions of the representation.
 """
@@ -23,34 +23,33 @@ PUBLISHED = (
     (500, 900, 600, 250, 100),
     (512, 1024, 500, 250, 100),
 )
-"""Widths of the blocks of the three networks of the source document D2."""
+"""Widths of the blocks of the three networks in Volkovs et al."""
 
 
 class NnClassifier(Network):
-    """Feed-forward blocks over history statistics, item, context and wide features.
+    """Feed-forward blocks on aggregates, item, context and wide features.
 
-    The numbers pass a normalizer, category and type are indicators. Every block is a linear layer,
-    ReLU and dropout; one more linear layer gives a logit for each label of the data. The released
-    vector is the input of that layer, ``(B, 100)`` with the published widths; that of an ensemble
-    is its members' vectors side by side, and its logit is the mean of theirs.
+    Numeric inputs are normalized, category and type are one-hot. Each block is a linear layer, ReLU
+    and dropout; a last linear layer computes a logit for each label of the data. The released
+    vector is the input of that layer, ``(B, 100)`` with the published widths. An ensemble releases
+    the concatenation of its members' vectors; its logit is the mean of theirs.
 
     Parameters
     ----------
     widths
-        Units of each block, for every member of the ensemble in turn; one member is none.
+        Units of each block, for each member of the ensemble; one member is a single network.
     dropout
-        Share of units left out after each block while training, in [0, 1).
+        Dropout rate after each block, in [0, 1).
     normalizer
         ``log1p``, ``standardize``, ``min_max`` or ``yeo_johnson``.
     labels
-        ``all`` of the data, or ``engaged`` alone: the same network without the other tasks, to see
-        what these add.
+        ``all`` of the data, or ``engaged`` only: the same network without the other tasks, as a
+        control.
 
     References
     ----------
     Volkovs et al., "User Engagement Modeling with Deep Learning and Language Models", RecSys
-    Challenge 2021: the project's source document D2, which the widths, the dropout rates and the
-    choice of log1p are from.
+    Challenge 2021, the source of the widths, the dropout rates and the choice of log1p.
     """
 
     uses_wide = True
@@ -82,7 +81,7 @@ class NnClassifier(Network):
         self._resize(num_wide=0, num_labels=1)
 
     def adapt(self, train: Batch) -> None:
-        """Make an input for every wide feature and an output for every label; fit the scales."""
+        """Size the inputs and outputs for the wide features and labels; fit the normalizer."""
         num_labels = train.labels.shape[1] if self.labels == "all" else 1
         self._resize(num_wide=train.wide.shape[1], num_labels=num_labels)
         self.normalizer.fit(
@@ -90,15 +89,15 @@ class NnClassifier(Network):
         )
 
     def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
-        """Representation ``(B, D)`` and logits ``(B, L)``; ``(K, B, L)`` while members train."""
+        """Representation ``(B, D)`` and logits ``(B, L)``; ``(K, B, L)`` in training mode."""
         inputs = self.inputs(batch)
         vectors = [member[0](inputs) for member in self.members]  # type: ignore[index]
-        found = [
+        per_member = [
             member[1](vector)  # type: ignore[index]
             for member, vector in zip(self.members, vectors, strict=True)
         ]
-        logits = torch.stack(found) if len(found) > 1 else found[0]
-        if len(found) > 1 and not self.training:
+        logits = torch.stack(per_member) if len(per_member) > 1 else per_member[0]
+        if len(per_member) > 1 and not self.training:
             logits = logits.mean(dim=0)
         return torch.cat(vectors, dim=1), logits
 
@@ -106,27 +105,27 @@ class NnClassifier(Network):
         """Mean of the members' logits: ``(n, D) -> (n, L)``."""
         widths = [member[1].in_features for member in self.members]  # type: ignore[index]
         parts = torch.split(vectors, widths, dim=1)
-        found = [
+        per_member = [
             member[1](part)  # type: ignore[index]
             for member, part in zip(self.members, parts, strict=True)
         ]
-        return torch.stack(found).mean(dim=0)
+        return torch.stack(per_member).mean(dim=0)
 
     def inputs(self, batch: TensorBatch) -> Tensor:
-        """Lay all that the blocks see side by side, a row per event."""
+        """Concatenate all inputs of the blocks, one row per event."""
         numbers = [batch.aggregates[batch.user_row], batch.continuous, batch.wide]
         category, item_type = batch.categorical.unbind(1)
         scaled = self.normalizer(torch.cat(numbers, dim=1))
         indicators = [F.one_hot(category, NUM_CATEGORIES), F.one_hot(item_type, NUM_TYPES)]
-        return torch.cat([scaled, *(shown.to(scaled.dtype) for shown in indicators)], dim=1)
+        return torch.cat([scaled, *(one_hot.to(scaled.dtype) for one_hot in indicators)], dim=1)
 
     @property
     def num_extra(self) -> int:
-        """Columns that ``inputs`` has besides the numbers and the indicators."""
+        """Number of columns of ``inputs`` besides the numbers and the indicators."""
         return 0
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned, and with it the sizes of that model's data."""
+        """Load a ``state``, with the sizes of that model's data."""
         fill, bias = state.get("normalizer.fill"), state.get("members.0.1.bias")
         if fill is not None and bias is not None:
             self._resize(num_wide=len(fill) - self._num_narrow, num_labels=len(bias))
@@ -137,7 +136,7 @@ class NnClassifier(Network):
         return self.num_aggregates + self.num_continuous
 
     def _resize(self, *, num_wide: int, num_labels: int) -> None:
-        """Make all layers anew for so many wide features and labels."""
+        """Create all layers anew for the numbers of wide features and labels."""
         self.num_labels = num_labels
         num_numbers = self._num_narrow + num_wide
         num_inputs = num_numbers + NUM_CATEGORIES + NUM_TYPES + self.num_extra

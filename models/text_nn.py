@@ -1,4 +1,4 @@
-"""The multi-task classifier that reads texts: a text encoder and the blocks, trained as one.
+"""The multi-task classifier with a text encoder, trained end to end.
 
 Shape letters: B events, V texts, T tokens.
 """
@@ -20,14 +20,14 @@ from models.nn_classifier import PUBLISHED, NnClassifier
 
 
 class TextNn(NnClassifier):
-    """``nn_classifier`` with the vector of the item's text appended to its inputs.
+    """``nn_classifier`` with the vector of the item's text as a further input.
 
-    First the encoder learns the language of the data's own texts, by guessing masked tokens; a
-    student learns the encoder's vectors and takes its place. Then encoder and blocks are trained
-    end to end, the encoder at a lower rate. Each distinct text of a batch is encoded once. The
-    released vector is the input of the last layer, as in ``nn_classifier``; where the data has no
-    texts the model is ``nn_classifier``. The release ``random_net`` keeps the encoder's own
-    weights: those come from elsewhere, not from this training.
+    First the encoder is adapted to the data's texts by masked language modeling; a student, if any,
+    is distilled from it and replaces it. Then encoder and blocks are trained end to end, the
+    encoder at a lower rate. Each distinct text of a batch is encoded once. The released vector is
+    the input of the last layer, as in ``nn_classifier``; without texts the model is
+    ``nn_classifier``. The release ``random_net`` keeps the published weights of the encoder, which
+    are not the result of this training.
 
     Parameters
     ----------
@@ -38,23 +38,23 @@ class TextNn(NnClassifier):
         ``none``; ``small``: 2 blocks, vectors of 768, feed-forward 1,536; ``tiny``: 1 block, 128
         and 512.
     pool
-        ``cls``: the first token's vector stands for the text; ``mean``: the mean over all tokens.
+        ``cls``: vector of the first token; ``mean``: mean over the vectors of all tokens.
     encoder_rate
         Learning rate of the encoder relative to that of the blocks.
     masked_steps, masked_rate
-        Steps of learning the language, and their learning rate.
+        Steps of masked language modeling, and their learning rate.
     distilled_steps, distilled_rate
-        Steps of teaching the student, and their learning rate.
+        Steps of distillation, and their learning rate.
     texts_per_step
-        In both.
+        Batch size of both.
     widths, dropout, normalizer
         As in ``nn_classifier``.
 
     References
     ----------
     Volkovs et al., "User Engagement Modeling with Deep Learning and Language Models", RecSys
-    Challenge 2021: the project's source document D2, with its two learning rates 5e-4 and 1e-5,
-    2e-5 for the language, and the sizes of the students.
+    Challenge 2021, the source of the two learning rates 5e-4 and 1e-5, of 2e-5 for masked language
+    modeling, and of the sizes of the students.
     """
 
     pretrains = True
@@ -97,12 +97,12 @@ class TextNn(NnClassifier):
         self.texts_per_step = texts_per_step
 
     def adapt(self, train: Batch) -> None:
-        """Load the encoder where there are texts; see ``NnClassifier.adapt``.
+        """Load the encoder if there are texts; see ``NnClassifier.adapt``.
 
         Raises
         ------
         ValueError
-            The encoder cannot be had, or does not know a token of the texts.
+            The encoder cannot be loaded, or a token of the texts is not in its vocabulary.
         """
         if train.tokens.shape[1]:
             encoder = encoders.pretrained(self.encoder_name, "AutoModel")
@@ -118,7 +118,7 @@ class TextNn(NnClassifier):
     def pretrain(
         self, texts: NDArray[np.int32], later: NDArray[np.int32], rng: np.random.Generator
     ) -> dict[str, float]:
-        """Learn the language of the train texts, then hand it to the student, if any.
+        """Adapt the encoder to the train texts, then distill it into the student, if any.
 
         Returns
         -------
@@ -129,20 +129,20 @@ class TextNn(NnClassifier):
         if not self.num_extra:
             return {}
         at = next(self.encoder.parameters()).device
-        known, new = (torch.tensor(t, dtype=torch.int64, device=at) for t in (texts, later))
+        train, validation = (torch.tensor(t, dtype=torch.int64, device=at) for t in (texts, later))
         masked = encoders.pretrained(self.encoder_name, "AutoModelForMaskedLM").to(at)
         tokenizer = encoders.pretrained(self.encoder_name, "AutoTokenizer")
-        # The same tokens are masked before and after.
+        # The same tokens are masked before and after pretraining.
         seed = int(rng.integers(2**31))
 
         def perplexity() -> float:
-            return encoders.perplexity(masked, tokenizer, new, np.random.default_rng(seed))
+            return encoders.perplexity(masked, tokenizer, validation, np.random.default_rng(seed))
 
         facts = {"text/perplexity_before": perplexity()}
         encoders.learn_language(
             masked,
             tokenizer,
-            known,
+            train,
             steps=self.masked_steps,
             rate=self.masked_rate,
             size=self.texts_per_step,
@@ -155,7 +155,7 @@ class TextNn(NnClassifier):
         before, after = encoders.distil(
             masked.base_model,
             self.encoder,
-            known,
+            train,
             self.pool,
             steps=self.distilled_steps,
             rate=self.distilled_rate,

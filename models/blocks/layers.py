@@ -34,7 +34,7 @@ class Residual(nn.Module):
 
 
 class ItemEmbedding(nn.Module):
-    """Learned vectors of an item's category and type, side by side."""
+    """Learned vectors of an item's category and type, concatenated."""
 
     num_outputs = 32
 

@@ -1,4 +1,4 @@
-"""Scales of input columns that vary in size and shape, fitted once and part of a network.
+"""Normalization of input columns, fitted once and stored with a network.
 
 Shape letters: B events, C columns.
 """
@@ -17,22 +17,23 @@ Transform = Literal["log1p", "standardize", "min_max", "yeo_johnson"]
 
 
 class Normalizer(nn.Module):
-    """Fill what is unknown with the column's mean, then transform each column.
+    """Fill unknown values with the column's mean, then transform each column.
 
     Parameters
     ----------
     transform
         ``log1p``: sign(x) ln(1 + |x|). ``standardize``: (x - mean) / deviation. ``min_max``:
-        (x - min) / (max - min). ``yeo_johnson``: the power transform, standardized; what lies
-        outside the range that it was fitted on is taken for the range's end, as a power fitted
-        to a column of small values makes anything of a large one.
+        (x - min) / (max - min). ``yeo_johnson``: the power transform, standardized; values outside
+        the fitted range are clipped to it, as a power fitted to small values is not meaningful
+        for large ones.
     num_columns
-        C. Until it is fitted nothing is shifted, scaled or bent.
+        C. Before ``fit`` the transform is the identity, except for ``log1p``.
 
     References
     ----------
     Yeo and Johnson, "A new family of power transformations to improve normality or symmetry",
-    Biometrika 87, 2000. The four are those that the project's source document D2 compares.
+    Biometrika 87, 2000. Comparison of the four: Volkovs et al., "User Engagement Modeling with
+    Deep Learning and Language Models", RecSys Challenge 2021.
     """
 
     fill: Tensor
@@ -53,7 +54,7 @@ class Normalizer(nn.Module):
             self.register_buffer(name, torch.full((num_columns,), value))
 
     def fit(self, values: NDArray[np.float32]) -> None:
-        """Take the scales from ``(n, C)`` values; a column without any known value is all 0."""
+        """Fit to ``(n, C)`` values; a column without known values becomes 0."""
         known = ~np.isnan(values)
         total = np.where(known, values, 0).sum(axis=0, dtype=np.float64)
         fill = total / np.maximum(known.sum(axis=0), 1)
@@ -71,32 +72,32 @@ class Normalizer(nn.Module):
             low, high = filled.min(axis=0), filled.max(axis=0)
             self._set("low", low)
             self._set("high", high)
-            # A column of one value has no best power, and looking for it overflows.
+            # A constant column has no optimal power, and the search for it overflows.
             varies = low < high
             power = np.ones(len(fill))
             if varies.any():
-                bent = PowerTransformer(standardize=False).fit(filled[:, varies])
-                power[varies] = bent.lambdas_
+                transformer = PowerTransformer(standardize=False).fit(filled[:, varies])
+                power[varies] = transformer.lambdas_
             self._set("power", power)
-            bent_values = _bent(torch.tensor(filled), self.power.double()).numpy()
-            moments = StandardScaler().fit(bent_values)
+            transformed = _yeo_johnson(torch.tensor(filled), self.power.double()).numpy()
+            moments = StandardScaler().fit(transformed)
             self._set("shift", moments.mean_)
             self._set("scale", moments.scale_)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Transform ``(B, C)`` values, NaN where unknown; the result is finite."""
+        """Transform ``(B, C)`` values, NaN if unknown; the result is finite."""
         filled = torch.where(values.isnan(), self.fill, values)
         if self.transform == "log1p":
             return filled.abs().log1p() * filled.sign()
         if self.transform == "yeo_johnson":
-            filled = _bent(torch.clamp(filled, self.low, self.high), self.power)
+            filled = _yeo_johnson(torch.clamp(filled, self.low, self.high), self.power)
         return (filled - self.shift) / self.scale
 
     def _set(self, name: str, value: NDArray[np.float64]) -> None:
         getattr(self, name).copy_(torch.tensor(value))
 
 
-def _bent(values: Tensor, power: Tensor) -> Tensor:
+def _yeo_johnson(values: Tensor, power: Tensor) -> Tensor:
     """Yeo-Johnson: x >= 0 gives ((1 + x)^p - 1) / p, x < 0 mirrors it with 2 - p."""
     exponent = torch.where(values >= 0, power, 2 - power)
     log = values.abs().log1p()

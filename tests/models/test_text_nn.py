@@ -154,7 +154,7 @@ def test_an_encoder_of_another_kind_is_refused(batch, tmp_path):
 
     config = DistilBertConfig(vocab_size=50, dim=8, n_layers=1, n_heads=2, hidden_dim=8)
     DistilBertModel(config).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="found a distilbert, allowed: a bert"):
+    with pytest.raises(ValueError, match="found model type distilbert, allowed: bert"):
         adapted(batch, encoder=str(tmp_path))
 
 
