@@ -1,4 +1,4 @@
-"""What a value must be, in our words where pydantic refuses it."""
+"""Wording of messages: what a value must be where pydantic rejects it, and counts of things."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORDS = {
     "path": "a path",
     "none": "null",
 }
-"""By the first word of the error's type, as in ``int_parsing`` or ``float_type``."""
+"""Wording by the first word of the error's type, as in ``int_parsing`` or ``float_type``."""
 
 _WITH_CONTEXT = {
     "literal_error": "{expected}",
@@ -50,7 +50,7 @@ _WITH_CONTEXT = {
 
 
 def allowed(error: Mapping[str, Any]) -> str:
-    """Say what would have been accepted in place of a refused value.
+    """Describe what would have been accepted instead of a rejected value.
 
     Parameters
     ----------
@@ -60,9 +60,22 @@ def allowed(error: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        One line, without a full stop; what a validator of ours raised as it stands.
+        One line without a full stop; the message of our own validators is unchanged.
     """
     kind = str(error["type"])
     if kind in _WITH_CONTEXT:
         return _WITH_CONTEXT[kind].format(**error["ctx"])
     return _WORDS.get(kind.partition("_")[0], "a value of another type")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 vector`` and ``2,000 vectors``.
+
+    Parameters
+    ----------
+    number
+        How many.
+    noun
+        In the singular; its plural ends in s.
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,5 +1,5 @@
-"""A file of vectors that any system produced -> vectors with their owners, in memory.
+"""Readers for files of user vectors produced by any system.
 
-`read` takes any format, `tables` and `arrays` one kind each, `choice` decides which columns hold
-the vectors, and `clean` makes ids, times, roles and sessions comparable.
+`read` accepts all formats, `tables` and `arrays` one kind each, `choice` selects the columns of the
+vectors, and `clean` normalizes ids, times, roles and sessions.
 """

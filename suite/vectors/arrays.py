@@ -1,4 +1,4 @@
-"""Vectors in NumPy's files: `.npy`, one per array, and `.npz`, all arrays in one."""
+"""Vectors in NumPy files: `.npy` with one array, `.npz` with several."""
 
 from __future__ import annotations
 
@@ -23,28 +23,30 @@ Array = NDArray[Any]
 def read_npy(
     path: Path, user: str, vector: Sequence[str], columns: Mapping[str, str | None]
 ) -> Vectors:
-    """Read a `.npy` matrix, with the `.npy` files of what belongs to its rows.
+    """Read a `.npy` matrix, and the `.npy` files of its users and other columns.
 
     Parameters
     ----------
     path, user
         Files of the vectors and of their users.
     vector
-        Names nothing here.
+        Must be empty: a `.npy` has no names.
     columns
-        Files of ``time``, ``role`` and ``session``, None where there is none.
+        Files of ``time``, ``role`` and ``session``; None if there is none.
 
     Raises
     ------
     ValueError
-        One line, if a file holds no array, or none of plain values.
+        One line: a file has no array, or not one of plain values.
     """
     given = {name: file for name, file in columns.items() if file is not None}
     if vector:
-        raise ValueError(f"--vector {vector[0]}: a .npy holds one array, leave it out")
+        raise ValueError(f"--vector {vector[0]}: a .npy file has one array, omit the option")
     for name, file in {"user": user, **given}.items():
         if not file.endswith(".npy"):
-            raise ValueError(f"--{name}: beside a .npy of vectors it must be a .npy, got {file!r}")
+            raise ValueError(
+                f"--{name}: with a .npy file of vectors it must be a .npy file, got {file!r}"
+            )
     return Vectors(
         _series("user", user, _npy(Path(user))),
         _npy(path),
@@ -55,32 +57,31 @@ def read_npy(
 def read_npz(
     path: Path, user: str, vector: Sequence[str], columns: Mapping[str, str | None]
 ) -> Vectors:
-    """Read the arrays of a `.npz`, by their names in it.
+    """Read arrays of a `.npz` file by name.
 
     Parameters
     ----------
     path
         The file.
     user
-        Name of the user ids.
+        Name of the array of user ids.
     vector
-        Name of the matrix; empty: ``vector``, or else the only matrix.
+        Name of the matrix; if empty, ``vector`` or the only matrix.
     columns
-        Names of ``time``, ``role`` and ``session``; None takes the array of that name if there
-        is one.
+        Names of ``time``, ``role`` and ``session``; None: the array of that name, if any.
 
     Raises
     ------
     ValueError
-        One line, if the file is damaged, an array is missing or not of plain values, or several
-        may be the vectors.
+        One line: the file is damaged, an array is missing or not of plain values, or several
+        arrays could be the vectors.
     """
     if len(vector) > 1:
-        raise ValueError("--vector: a .npz holds the vectors in one array, got several names")
+        raise ValueError("--vector: the vectors of a .npz file are one array, got several names")
     with _refusing(path, ".npz"), path.open("rb") as opened:
         loaded = np.load(opened, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError("holds one array, as a .npy does")
+            raise ValueError("it contains a single array, as .npy files do")
         with loaded as file:
             keys = list(file)
             optional = {
@@ -105,7 +106,7 @@ def _only_matrix(path: Path, arrays: Mapping[str, Array]) -> str:
     matrices = [key for key, array in arrays.items() if array.ndim == 2]
     if len(matrices) > 1:
         raise ValueError(
-            f"{path}: several arrays may be the vectors: {named(matrices)}; --vector names one"
+            f"{path}: several arrays could be the vectors: {named(matrices)}; choose with --vector"
         )
     return matrices[0] if matrices else DEFAULT
 
@@ -114,7 +115,7 @@ def _npy(path: Path) -> Array:
     with _refusing(path, ".npy"), path.open("rb") as opened:
         array = np.load(opened, allow_pickle=False)
         if not isinstance(array, np.ndarray):
-            raise ValueError("holds several arrays, as a .npz does")
+            raise ValueError("it contains several arrays, as .npz files do")
     return array
 
 
@@ -123,12 +124,12 @@ def _refusing(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, KeyError) as error:
-        said = "".join(filter(str.isprintable, str(error)))[:200]
-        raise ValueError(f"{path}: not a readable {kind} file: {said}") from None
+        reason = "".join(filter(str.isprintable, str(error)))[:200]
+        raise ValueError(f"{path}: not a readable {kind} file: {reason}") from None
 
 
 def _series(name: str, where: str, array: Array) -> pl.Series:
-    """One value per vector, of a type that Polars has."""
+    """Convert one value per vector to a type that Polars supports."""
     if array.ndim != 1 or array.dtype.kind not in "biufUSMm":
         raise ValueError(
             f"{where}: must be one value per vector, of numbers, text or times, got {array.dtype} "

@@ -1,7 +1,7 @@
-"""Which columns of a table hold the vectors.
+"""Selection of the columns of a table that contain the vectors.
 
-A vector is one column of lists, or numbered columns of a common prefix (``emb_0``, ``emb_1``, ..;
-pandas writes ``0``, ``1``, ..). A column is never picked silently where others may be meant.
+Vectors are one column of lists, or numbered columns with a common prefix (``emb_0``, ``emb_1``, ..;
+pandas writes ``0``, ``1``, ..). Ambiguous columns are an error, never chosen silently.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from suite.datasets.reading.refusals import named
 Kind = Literal["list", "number", "other"]
 
 DEFAULT = "vector"
-"""Column, or prefix of numbered columns, that is taken without being named."""
+"""Column, or prefix of numbered columns, that is the default."""
 
 _NUMBERED = re.compile(r"(.*?)_?([0-9]+)", re.DOTALL)
 
@@ -24,26 +24,26 @@ _NUMBERED = re.compile(r"(.*?)_?([0-9]+)", re.DOTALL)
 def choose(
     kinds: Mapping[str, Kind], given: Sequence[str] = (), *, taken: Collection[str] = ()
 ) -> list[str]:
-    """Names of the columns that make a vector, in order.
+    """Return the names of the columns of the vectors, in order.
 
     Parameters
     ----------
     kinds
-        Of every column of the table: of lists of numbers, of numbers, or of something else.
+        Kind of every column of the table: lists of numbers, numbers, or other.
     given
-        One column of lists, one prefix, or several columns; empty: the columns are found by
-        themselves, if they are the only ones.
+        One column of lists, one prefix, or several columns; if empty, the default or the only
+        possible columns.
     taken
-        Columns that are something else, such as the user ids.
+        Columns in use, such as the user ids.
 
     Raises
     ------
     ValueError
-        One line: if there is no such column, or more than one choice.
+        One line: there is no such column, or more than one choice.
     """
     if len(given) > 1:
         if twice := sorted({name for name in given if given.count(name) > 1}):
-            raise ValueError(f"--vector: {named(twice)} is named twice")
+            raise ValueError(f"--vector: {named(twice)} is given twice")
         return list(given)
     if given:
         return _of_name(given[0], list(kinds))
@@ -57,22 +57,23 @@ def choose(
         return [DEFAULT]
     if DEFAULT in families and DEFAULT not in free:
         return _of_name(DEFAULT, free)
-    found = [[name] for name in free if kinds[name] == "list" or name == DEFAULT]
-    found += [_distinct(columns) for columns in families.values()]
-    if len(found) > 1:
+    candidates = [[name] for name in free if kinds[name] == "list" or name == DEFAULT]
+    candidates += [_distinct(columns) for columns in families.values()]
+    if len(candidates) > 1:
+        listed = named([summary(columns) for columns in candidates])
         raise ValueError(
-            f"several columns may be the vectors: {named([described(one) for one in found])}; "
-            "--vector names the column, or the prefix of numbered ones"
+            f"several columns could be the vectors: {listed}; choose a column, or the prefix of "
+            "numbered ones, with --vector"
         )
-    if not found:
+    if not candidates:
         raise ValueError(
-            f"no column {DEFAULT!r}; found: {named(list(kinds))}; --vector names the vectors"
+            f"no column {DEFAULT!r}; found: {named(list(kinds))}; choose one with --vector"
         )
-    return found[0]
+    return candidates[0]
 
 
 def _of_name(name: str, names: Sequence[str]) -> list[str]:
-    """Columns that one name means: itself, or those that continue it with a number."""
+    """Return the column of a name, or the columns that continue it with a number."""
     matches = [re.fullmatch(re.escape(name) + r"_?([0-9]+)", one) for one in names]
     numbered = sorted((int(match[1]), match[0]) for match in matches if match)
     if name not in names:
@@ -83,30 +84,30 @@ def _of_name(name: str, names: Sequence[str]) -> list[str]:
 
 
 def refuse_one_of_many(name: str, names: Sequence[str]) -> None:
-    """Refuse a column of single numbers that has numbered siblings.
+    """Reject a single column of numbers that has numbered siblings.
 
     Raises
     ------
     ValueError
-        One line that names the siblings.
+        One line that lists the siblings.
     """
     families = _families(names)
     numbered = families.get(name, [])
     siblings = next((columns for columns in families.values() if name in columns), [])
     if others := numbered or (siblings if len(siblings) > 1 else []):
         raise ValueError(
-            f"--vector {name}: is one column of numbers, and there are also {described(others)}; "
-            "name every column, or the prefix of numbered ones"
+            f"--vector {name}: is a single column of numbers beside {summary(others)}; give every "
+            "column, or the prefix of numbered ones"
         )
 
 
 def _families(names: Sequence[str]) -> dict[str, list[str]]:
     """Group numbered columns by prefix, each group in the order of its numbers."""
-    found: dict[str, list[tuple[int, str]]] = {}
+    families: dict[str, list[tuple[int, str]]] = {}
     for name in names:
         if match := _NUMBERED.fullmatch(name):
-            found.setdefault(match[1], []).append((int(match[2]), name))
-    return {prefix: [name for _, name in sorted(columns)] for prefix, columns in found.items()}
+            families.setdefault(match[1], []).append((int(match[2]), name))
+    return {prefix: [name for _, name in sorted(columns)] for prefix, columns in families.items()}
 
 
 def _distinct(columns: list[str]) -> list[str]:
@@ -115,13 +116,13 @@ def _distinct(columns: list[str]) -> list[str]:
     for one, other in pairwise(columns):
         if number[one] == number[other]:
             raise ValueError(
-                f"columns {one!r} and {other!r} have the same number; name every column, in order"
+                f"columns {one!r} and {other!r} have the same number; give every column, in order"
             )
     return columns
 
 
-def described(columns: Sequence[str]) -> str:
-    """Name the columns of a vector for a message."""
+def summary(columns: Sequence[str]) -> str:
+    """Return the names of the columns of a vector, abbreviated, for a message."""
     if len(columns) == 1:
         return repr(columns[0])
     return f"{columns[0]!r} .. {columns[-1]!r} ({len(columns)} columns)"

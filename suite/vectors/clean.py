@@ -1,4 +1,4 @@
-"""Ids, times, roles and sessions of vectors, as `attacks.audit` compares them."""
+"""Normalization of ids, times, roles and sessions for `attacks.audit`."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ _ORDERED = (
 )
 
 
-def known(values: pl.Series, place: Place) -> tuple[pl.Series, int]:
-    """Put null where there is no id, or no session.
+def identifiers(values: pl.Series, place: Place) -> tuple[pl.Series, int]:
+    """Normalize ids or sessions; missing ones become null.
 
     Parameters
     ----------
     values : (n,)
-        Of any type. Blanks around text are removed; NaN, blank text and the spellings of
+        Values of any type. Blanks around text are removed; NaN, blank text and the spellings of
         `suite.datasets.reading.values.MISSING` are missing.
     place
-        Where a row is, for messages.
+        Returns the location of a row, for messages.
 
     Returns
     -------
     Series
         ``(n,)``.
     int
-        Ids around which blanks were removed.
+        Number of ids around which blanks were removed.
     """
     if is_text(values):
-        found = text_ids(values, place)
-        return found.text, found.num_stripped
+        ids = text_ids(values, place)
+        return ids.text, ids.num_stripped
     if values.dtype.is_float():
         return values.fill_nan(None), 0
     if values.dtype == pl.Binary:
-        there = values.bin.size() > 0
-        return pl.select(pl.when(there).then(values)).to_series().alias(values.name), 0
+        present = values.bin.size() > 0
+        return pl.select(pl.when(present).then(values)).to_series().alias(values.name), 0
     return values, 0
 
 
 def times(values: pl.Series, place: Place) -> pl.Series:
-    """Turn times into numbers of the same order, ``(n,)``.
+    """Convert times to numbers of the same order, ``(n,)``.
 
-    Numbers, date-times, dates and durations are what they are. Text is numbers if all of it is,
-    else ISO 8601.
+    Numbers, date-times, dates and durations keep their values. Text is read as numbers if all of
+    it can be, otherwise as ISO 8601.
 
     Raises
     ------
     ValueError
-        One line, if a time is missing, is text of another form, or of a type that has no order.
+        One line: a time is missing, is text of another form, or of a type without an order.
     """
     values = typed(values)
     if is_text(values):
@@ -62,29 +62,29 @@ def times(values: pl.Series, place: Place) -> pl.Series:
             f"{place(None)}: {values.name} is {values.dtype}, must be integers or floats of up to "
             "64 bits, date-times, dates, or text of numbers or ISO 8601"
         )
-    found = values.to_physical()
-    if found.dtype.is_float():
-        found = found.fill_nan(None)
-    if found.null_count():
-        row = int(found.is_null().arg_max() or 0)
-        raise ValueError(f"{place(row)}: {values.name}: time must not be missing, but is")
-    return found
+    numbers = values.to_physical()
+    if numbers.dtype.is_float():
+        numbers = numbers.fill_nan(None)
+    if numbers.null_count():
+        row = int(numbers.is_null().arg_max() or 0)
+        raise ValueError(f"{place(row)}: {values.name}: the time is missing")
+    return numbers
 
 
 def roles(values: pl.Series, place: Place, *, is_named: bool) -> pl.Series:
-    """Check roles, as text ``(n,)``.
+    """Check roles; return them as text ``(n,)``.
 
     Parameters
     ----------
     is_named
-        Whether the column was asked for, or taken for its name.
+        Whether the column was given by the user, instead of found by its name.
 
     Raises
     ------
     ValueError
-        One line, if one is neither ``gallery`` nor ``probe``.
+        One line: a role is neither ``gallery`` nor ``probe``.
     """
-    hint = "" if is_named else "; --no-role leaves the column out"
+    hint = "" if is_named else "; ignore the column with --no-role"
     if not is_text(values):
         raise ValueError(
             f"{place(None)}: {values.name} is {values.dtype}, must be text, "

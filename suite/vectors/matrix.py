@@ -1,4 +1,4 @@
-"""Columns of a table as one matrix, a row per vector."""
+"""Conversion of columns to a matrix with one row per vector."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NUMBERS = (
     *(pl.Float16, pl.Float32, pl.Float64, pl.Int8, pl.Int16, pl.Int32, pl.Int64),
     *(pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64),
 )
-"""Types that NumPy has as well; decimals and 128-bit integers are none of them."""
+"""Types that NumPy also has, unlike decimals and 128-bit integers."""
 
 _LIST_TEXT = r"^\s*\[[^\[\]]*\]\s*$"
 
 
 def kinds(sample: pl.DataFrame) -> dict[str, Kind]:
-    """Kind of each column, by its type; of text by its values.
+    """Determine the kind of each column by its type, or of text by its values.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ def _kind(column: pl.Series) -> Kind:
 
 
 def matrix(frame: pl.DataFrame) -> NDArray[Any]:
-    """Vectors of one list column, or of one column per dimension, ``(n, d)``.
+    """Convert one list column, or one column per dimension, to vectors ``(n, d)``.
 
-    Text is read as numbers, or as lists of them: ``[0.5, 1]`` as JSON and pandas write it,
-    ``[0.5 1.]`` as NumPy does.
+    Text is read as numbers, or as lists of them: ``[0.5, 1]`` as in JSON and pandas, ``[0.5 1.]``
+    as in NumPy.
 
     Raises
     ------
@@ -72,14 +72,14 @@ def matrix(frame: pl.DataFrame) -> NDArray[Any]:
                 f"{lengths[0]} in row 0; all vectors need the same number"
             )
         if not lengths[0]:
-            raise ValueError(f"column {column.name!r}: the lists are empty, must hold numbers")
+            raise ValueError(f"column {column.name!r}: the lists are empty, must contain numbers")
         column = column.list.to_array(lengths[0])
-    found: NDArray[Any] = column.to_numpy()
-    return found if found.ndim > 1 else found[:, None]
+    values: NDArray[Any] = column.to_numpy()
+    return values if values.ndim > 1 else values[:, None]
 
 
 def _numbers(column: pl.Series, *, alone: bool) -> pl.Series:
-    """Column of numbers, or where it is alone of lists of them, without nulls."""
+    """Check a column of numbers or, if ``alone``, of lists of them; nulls are rejected."""
     dtype = column.dtype
     if column.null_count():
         raise ValueError(f"column {column.name!r}: null in row {column.is_null().arg_max()}")
@@ -88,8 +88,8 @@ def _numbers(column: pl.Series, *, alone: bool) -> pl.Series:
     inner = dtype.inner if alone and isinstance(dtype, pl.List | pl.Array) else dtype
     if inner not in NUMBERS:
         raise ValueError(
-            f"column {column.name!r}: {dtype} holds no numbers; allowed are integers and floats "
-            "of up to 64 bits" + ", or lists of them" * alone
+            f"column {column.name!r}: found {dtype}, allowed: integers and floats of up to 64 bits"
+            + ", or lists of them" * alone
         )
     return column
 
@@ -98,13 +98,13 @@ def _parsed(column: pl.Series, *, alone: bool) -> pl.Series:
     text = column.str.strip_chars()
     if alone and text.str.contains(_LIST_TEXT).any():
         parts = text.str.strip_chars("[] \n\t").str.replace_all(r"[\s,]+", " ").str.split(" ")
-        found = parts.cast(pl.List(pl.Float64), strict=False)
-        # An element that is no number is null in its list.
-        bad = ~text.str.contains(_LIST_TEXT) | found.list.eval(pl.element().is_null()).list.any()
+        values = parts.cast(pl.List(pl.Float64), strict=False)
+        # An element that is not a number is null in its list.
+        bad = ~text.str.contains(_LIST_TEXT) | values.list.eval(pl.element().is_null()).list.any()
     else:
-        found = text.cast(pl.Float64, strict=False)
-        bad = found.is_null()
+        values = text.cast(pl.Float64, strict=False)
+        bad = values.is_null()
     if bad.any():
         row = int(bad.arg_max() or 0)
-        raise ValueError(f"column {column.name!r}: {text[row][:40]!r} in row {row} is no number")
-    return found
+        raise ValueError(f"column {column.name!r}: {text[row][:40]!r} in row {row} is not a number")
+    return values

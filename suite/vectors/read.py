@@ -1,4 +1,4 @@
-"""Read vectors with their owners from a file of any format."""
+"""Read user vectors from a file of any supported format."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from attacks.audit.rounding import infinite_rows
+from suite.allowed import counted
 from suite.datasets.reading.files import place
 from suite.vectors import clean
 from suite.vectors.arrays import read_npy, read_npz
@@ -24,79 +25,80 @@ def read(
     columns: Mapping[str, str | None],
     without: Collection[str] = (),
 ) -> Vectors:
-    """Read a table (Parquet, CSV and other separated text, JSON Lines), `.npz` or `.npy` files.
+    """Read a table (Parquet, CSV or other delimited text, JSON Lines), `.npz` or `.npy` files.
 
     Parameters
     ----------
     path
-        The file; nothing in its name is a pattern. A `.npy` is a matrix with a row per vector.
+        The file; its name is not a pattern. A `.npy` file is a matrix with one row per vector.
     user
-        Column of user ids, array of a `.npz`, or their `.npy` file.
+        Column of user ids, their array in a `.npz`, or their `.npy` file.
     vector
         A column of lists, the prefix of numbered columns (``emb`` for ``emb_0``, ``emb_1``), or
-        several columns; empty: found by themselves, see `suite.vectors.choice`. Not for `.npy`.
+        several columns; if empty, see `suite.vectors.choice`. Not for `.npy`.
     columns
-        Columns, or `.npy` files, of ``time``, ``role`` and ``session``; None takes the column of
-        that name if there is one.
+        Columns, or `.npy` files, of ``time``, ``role`` and ``session``; None: the column of that
+        name, if any.
     without
-        Of ``time``, ``role`` and ``session``: columns that only happen to bear these names.
+        Those of ``time``, ``role`` and ``session`` to ignore, even if there are such columns.
 
     Returns
     -------
     Vectors
-        Rows without a user id are left out, with a note; a session may be null.
+        Without the rows that have no user id, which a note counts; a session may be null.
 
     Raises
     ------
     ValueError
-        One line: the file and column, what was found, what is allowed.
+        One line: the file and column, what was vectors, what is allowed.
     """
     for name in without:
         if columns.get(name) is not None:
-            raise ValueError(f"--{name} {columns[name]} and --no-{name} exclude each other")
+            raise ValueError(f"--{name} {columns[name]} and --no-{name} are mutually exclusive")
     optional = {name: given for name, given in columns.items() if name not in without}
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        found = read_npy(path, user, vector, optional)
+        vectors = read_npy(path, user, vector, optional)
     elif suffix == ".npz":
-        found = read_npz(path, user, vector, optional)
+        vectors = read_npz(path, user, vector, optional)
     else:
-        found = read_table(path, user, vector, optional)
-    if not len(found.vector):
+        vectors = read_table(path, user, vector, optional)
+    if not len(vectors.vector):
         raise ValueError(f"{path}: no rows")
-    for name, series in {"user ids": found.user, **found.columns}.items():
-        if len(series) != len(found.vector):
-            raise ValueError(f"{path}: {len(found.vector)} vectors, but {len(series)} {name}")
-    return _cleaned(path, found, is_named=columns.get("role") is not None)
+    for name, series in {"user ids": vectors.user, **vectors.columns}.items():
+        if len(series) != len(vectors.vector):
+            count = counted(len(vectors.vector), "vector")
+            raise ValueError(f"{path}: found {count} but {len(series):,} {name}")
+    return _cleaned(path, vectors, is_named=columns.get("role") is not None)
 
 
-def _cleaned(path: Path, found: Vectors, *, is_named: bool) -> Vectors:
-    """Leave out the rows without an owner; refuse what cannot be compared, by its row."""
-    owner, num_stripped = clean.known(found.user, lambda row: place(path, row))
+def _cleaned(path: Path, vectors: Vectors, *, is_named: bool) -> Vectors:
+    """Drop the rows without a user; reject values that cannot be compared, by their row."""
+    owner, num_stripped = clean.identifiers(vectors.user, lambda row: place(path, row))
     kept = owner.is_not_null()
     if not kept.any():
-        raise ValueError(f"{path}: {found.user.name}: no row has a user id")
+        raise ValueError(f"{path}: {vectors.user.name}: no row has a user id")
     rows = kept.arg_true()
-    matrix = found.vector if len(rows) == len(kept) else found.vector[rows.to_numpy()]
+    matrix = vectors.vector if len(rows) == len(kept) else vectors.vector[rows.to_numpy()]
     _refuse_infinite(path, matrix, rows.to_numpy())
 
     def where(row: int | None) -> str:
         return place(path, None if row is None else int(rows[row]))
 
     columns = {}
-    for name, series in found.columns.items():
+    for name, series in vectors.columns.items():
         values = series.filter(kept)
         if name == "time":
             columns[name] = clean.times(values, where)
         elif name == "role":
             columns[name] = clean.roles(values, where, is_named=is_named)
         else:
-            columns[name], _ = clean.known(values, where)
-    notes = list(found.notes)
+            columns[name], _ = clean.identifiers(values, where)
+    notes = list(vectors.notes)
     if num_missing := len(kept) - len(rows):
-        notes.append(f"{num_missing:,} vectors have no user id and are left out.")
+        notes.append(f"Left out {counted(num_missing, 'vector')} without a user id.")
     if num_stripped:
-        notes.append(f"Blanks around {num_stripped:,} user ids are removed.")
+        notes.append(f"Removed blanks around {counted(num_stripped, 'user id')}.")
     return Vectors(owner.filter(kept), matrix, columns, tuple(notes))
 
 

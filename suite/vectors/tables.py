@@ -1,4 +1,4 @@
-"""Vectors in a table: Parquet, JSON Lines, or text with a separator."""
+"""Vectors in a table: Parquet, JSON Lines or delimited text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from suite.datasets.reading import files
 from suite.datasets.reading.refusals import named
-from suite.vectors.choice import DEFAULT, choose, described, refuse_one_of_many
+from suite.vectors.choice import DEFAULT, choose, refuse_one_of_many, summary
 from suite.vectors.matrix import kinds, matrix
 from suite.vectors.vectors import Vectors
 
 SAMPLE_ROWS = 100
-"""From which the columns of a text file are told to hold numbers."""
+"""Number of rows from which the kinds of the columns of a text file are determined."""
 
 
 def read_table(
@@ -46,12 +46,12 @@ def read_table(
         if len(listed) == 1 and kind[listed[0]] == "number":
             refuse_one_of_many(listed[0], [name for name in sample.columns if name not in taken])
         frame = files.collect(rows.select(*dict.fromkeys([*taken, *listed])), path)
-        found = matrix(frame.select(listed))
+        values = matrix(frame.select(listed))
     except ValueError as error:
         text = str(error)
         raise ValueError(text if text.startswith(str(path)) else f"{path}: {text}") from None
     notes = []
     if not vector and listed != [DEFAULT]:
-        notes.append(f"The vectors are {described(listed)}, the only such columns.")
+        notes.append(f"The vectors are {summary(listed)}, the only candidates.")
     series = {role: frame[name] for role, name in optional.items()}
-    return Vectors(frame[user], found, series, tuple(notes))
+    return Vectors(frame[user], values, series, tuple(notes))

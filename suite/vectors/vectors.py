@@ -1,4 +1,4 @@
-"""Vectors with their owners."""
+"""User vectors with their ids and further columns."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from attacks.audit import Audit, audit
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors with their owners, in the order of the file.
+    """User vectors in the order of the file.
 
     Attributes
     ----------
     user : (n,)
-        Ids of any type.
+        User ids of any type.
     vector : (n, d)
-        Of numbers.
+        The vectors.
     columns
-        ``time``, ``role`` and ``session``, those that there are.
+        Those of ``time``, ``role`` and ``session`` that exist.
     notes
-        Sentences on what was found, left out or changed in reading.
+        Sentences about what was found, left out or changed while reading.
     """
 
     user: pl.Series
@@ -44,7 +44,7 @@ class Vectors:
 
 
 def first_rows(values: pl.Series) -> pl.Series:
-    """Replace values of any type by the first row that holds the same; null stays null."""
+    """Replace values of any type by the first row with the same value; null stays null."""
     rows = pl.DataFrame({"value": values}).with_row_index("row")
     first = pl.col("row").cast(pl.Int64).first().over("value")
     return rows.select(pl.when(pl.col("value").is_not_null()).then(first)).to_series()

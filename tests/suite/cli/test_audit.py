@@ -205,7 +205,11 @@ def replaced(**columns: Any) -> pl.DataFrame:
         (replaced(), ["--user", "uid"], "no column 'uid'; found: user_id, vector, time"),
         (replaced(), ["--vector", "emb"], "no column 'emb'; found: user_id, vector, time"),
         (replaced(), ["--role", "part"], "no column 'part'; found: user_id, vector, time"),
-        (replaced(), ["--vector", "user_id"], "column 'user_id': 'user 4' in row 0 is no number"),
+        (
+            replaced(),
+            ["--vector", "user_id"],
+            "column 'user_id': 'user 4' in row 0 is not a number",
+        ),
         (replaced(), ["--attack", "cosin"], "there is no 'cosin'; did you mean 'cosine'?"),
         (
             replaced(),
@@ -233,7 +237,7 @@ def replaced(**columns: Any) -> pl.DataFrame:
         (
             replaced(role=pl.lit("test")),
             [],
-            "role is 'test', must be 'gallery' or 'probe'; --no-role leaves the column",
+            "role is 'test', must be 'gallery' or 'probe'; ignore the column with --no-role",
         ),
         (replaced(role=pl.lit("probe")), [], "role: the gallery is empty"),
         (
@@ -250,7 +254,7 @@ def replaced(**columns: Any) -> pl.DataFrame:
         (replaced(vector=pl.lit(None, pl.List(pl.Float32))), [], "column 'vector': null in row 0"),
         (replaced(user_id=pl.lit(None, pl.String)), [], "user_id: no row has a user id"),
         (replaced(user_id=pl.int_range(pl.len())), [], "two users with two vectors each, got 0"),
-        (replaced(time=pl.lit(None, pl.Int64)), [], "time must not be missing"),
+        (replaced(time=pl.lit(None, pl.Int64)), [], "the time is missing"),
         (replaced().clear(), [], "vectors.parquet: no rows"),
     ],
 )
@@ -279,7 +283,7 @@ def test_a_wrong_input_ends_with_one_line_and_writes_nothing(
         ("text.npy", "not a readable .npy file"),
         ("absent.npy", "absent.npy"),
         ("objects.npy", "not a readable .npy file"),
-        ("short.npy", "3 vectors, but 4 user ids"),
+        ("short.npy", "found 3 vectors but 4 user ids"),
     ],
 )
 def test_a_file_of_another_kind_is_named_in_one_line(
@@ -304,5 +308,5 @@ def test_a_file_of_another_kind_is_named_in_one_line(
 
 
 def test_npy_vectors_need_npy_ids(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--user: beside a \.npy .* got 'user_id'"):
+    with pytest.raises(ValueError, match=r"--user: with a \.npy file .* got 'user_id'"):
         read(tmp_path / "vectors.npy", user="user_id", vector=[], columns=NONE)

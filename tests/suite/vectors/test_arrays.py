@@ -55,7 +55,10 @@ def test_missing_ids_are_left_out_with_a_note(tmp_path: Path, user: Any) -> None
     assert len(found.user) == 4 - num_missing
     assert found.user[0] == found.user[1]
     np.testing.assert_array_equal(found.vector, VECTOR[[0, 2, 3][: 4 - num_missing]])
-    assert found.notes[0] == f"{num_missing} vectors have no user id and are left out."
+    assert (
+        found.notes[0]
+        == f"Left out {num_missing} vector{'s' * (num_missing > 1)} without a user id."
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,10 +70,10 @@ def test_missing_ids_are_left_out_with_a_note(tmp_path: Path, user: Any) -> None
         (
             {"user_id": USER, "a": VECTOR, "b": VECTOR},
             [],
-            "several arrays may be the vectors: a, b",
+            "several arrays could be the vectors: a, b",
         ),
-        ({"user_id": USER, "a": VECTOR}, ["a", "b"], "a .npz holds the vectors in one array"),
-        ({"user_id": USER[:3], "vector": VECTOR}, [], "4 vectors, but 3 user ids"),
+        ({"user_id": USER, "a": VECTOR}, ["a", "b"], "the vectors of a .npz file are one array"),
+        ({"user_id": USER[:3], "vector": VECTOR}, [], "found 4 vectors but 3 user ids"),
         ({"user_id": VECTOR, "vector": VECTOR}, [], r"one value per vector, .* shape \(4, 2\)"),
         ({"user_id": USER, "vector": USER}, [], "vector must be a matrix of numbers, got <U1"),
         (
@@ -132,9 +135,9 @@ def test_damaged_files_are_named_in_one_line(tmp_path: Path) -> None:
 def test_a_npy_has_no_names_inside(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", VECTOR)
     np.save(tmp_path / "u.npy", USER)
-    with pytest.raises(ValueError, match=r"--vector emb: a \.npy holds one array"):
+    with pytest.raises(ValueError, match=r"--vector emb: a \.npy file has one array"):
         read(tmp_path / "v.npy", user=str(tmp_path / "u.npy"), vector=["emb"], columns=NONE)
-    with pytest.raises(ValueError, match=r"--time: beside a \.npy"):
+    with pytest.raises(ValueError, match=r"--time: with a \.npy file"):
         read(
             tmp_path / "v.npy",
             user=str(tmp_path / "u.npy"),

@@ -41,10 +41,10 @@ def test_vectors_are_the_columns_that_are_meant(
     [
         ({}, [], "no column 'vector'; found: user_id, age, name"),
         ({"x": "number"}, [], "no column 'vector'; found"),
-        ({"a": "list", "b": "list"}, [], r"may be the vectors: 'a', 'b'; --vector names"),
+        ({"a": "list", "b": "list"}, [], r"could be the vectors: 'a', 'b'; choose"),
         (NUMBERS | EMB, [], r"'0' .. '10' \(4 columns\), 'emb_1' .. 'emb_10' \(3 columns\)"),
-        ({"a": "list"} | NUMBERS, [], r"may be the vectors: 'a', '0' .. '10' \(4 columns\)"),
-        ({"vector": "number"} | EMB, [], r"may be the vectors: 'vector', 'emb_1' .. 'emb_10'"),
+        ({"a": "list"} | NUMBERS, [], r"could be the vectors: 'a', '0' .. '10' \(4 columns\)"),
+        ({"vector": "number"} | EMB, [], r"could be the vectors: 'vector', 'emb_1' .. 'emb_10'"),
         (
             {"vector": "number", "vector_0": "number", "vector_1": "number"},
             [],
@@ -53,7 +53,7 @@ def test_vectors_are_the_columns_that_are_meant(
         (EMB | {"emb01": "number"}, ["emb"], "'emb01' and 'emb_1' have the same number"),
         (EMB | {"emb01": "number"}, [], "'emb01' and 'emb_1' have the same number"),
         (EMB, ["embedding"], "no column 'embedding'; found: user_id"),
-        (EMB, ["emb_1", "emb_2", "emb_1"], "--vector: emb_1 is named twice"),
+        (EMB, ["emb_1", "emb_2", "emb_1"], "--vector: emb_1 is given twice"),
     ],
 )
 def test_nothing_is_picked_where_others_may_be_meant(
@@ -69,10 +69,10 @@ def test_nothing_is_picked_where_others_may_be_meant(
         (
             "0",
             ["0", "1", "2"],
-            r"--vector 0: is one column of numbers, .* '0' .. '2' \(3 columns\)",
+            r"--vector 0: is a single column of numbers beside '0' .. '2' \(3 columns\)",
         ),
-        ("emb_2", ["emb_1", "emb_2"], r"there are also 'emb_1' .. 'emb_2' \(2 columns\)"),
-        ("f", ["f", "f0"], "there are also 'f0'"),
+        ("emb_2", ["emb_1", "emb_2"], r"beside 'emb_1' .. 'emb_2' \(2 columns\)"),
+        ("f", ["f", "f0"], "beside 'f0'"),
     ],
 )
 def test_one_column_of_many_is_refused(name: str, names: list[str], line: str) -> None:

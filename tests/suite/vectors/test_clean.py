@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from suite.vectors.clean import known, roles, times
+from suite.vectors.clean import identifiers, roles, times
 
 
 def place(row: int | None) -> str:
@@ -28,7 +28,7 @@ def place(row: int | None) -> str:
 def test_ids_are_text_unless_typed_and_missing_ones_are_null(
     values: Any, expected: list[Any], num_stripped: int
 ) -> None:
-    found, stripped = known(pl.Series("u", values), place)
+    found, stripped = identifiers(pl.Series("u", values), place)
     assert found.to_list() == expected
     assert stripped == num_stripped
 
@@ -68,9 +68,9 @@ def test_times_of_every_form_are_in_their_order(values: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        (["1", None], "file, row 1: t: time must not be missing"),
-        ([float("nan"), 1.0], "file, row 0: t: time must not be missing"),
-        (["1", ""], "file, row 1: t: time must not be missing"),
+        (["1", None], "file, row 1: t: the time is missing"),
+        ([float("nan"), 1.0], "file, row 0: t: the time is missing"),
+        (["1", ""], "file, row 1: t: the time is missing"),
         (["yesterday", "today"], "file, row 0: t is 'yesterday', must be"),
         (["2026-01-01", "01/02/2026"], "file, row 1: t is '01/02/2026', must be"),
         (["morning", "noon"], "t is 'morning'"),
@@ -91,7 +91,9 @@ def test_roles_are_two_words() -> None:
     good = pl.Series("role", ["gallery", " probe"])
     assert roles(good, place, is_named=False).to_list() == ["gallery", "probe"]
     for values in (["gallery", "editor"], ["gallery", None]):
-        with pytest.raises(ValueError, match=r"file, row 1: role is .*; --no-role leaves the colu"):
+        with pytest.raises(
+            ValueError, match=r"file, row 1: role is .*; ignore the column with --no-role"
+        ):
             roles(pl.Series("role", values), place, is_named=False)
         with pytest.raises(ValueError, match=r"must be 'gallery' or 'probe'$"):
             roles(pl.Series("role", values), place, is_named=True)

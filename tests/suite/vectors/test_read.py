@@ -124,7 +124,10 @@ def test_rows_without_a_user_are_counted_and_left_out(
     data = pl.DataFrame({"user_id": ids, "vector": vector, "time": range(6)})
     data.write_parquet(tmp_path / "v.parquet")
     source = found(tmp_path / "v.parquet")
-    assert source.notes[0] == f"{num_left_out} vectors have no user id and are left out."
+    assert (
+        source.notes[0]
+        == f"Left out {num_left_out} vector{'s' * (num_left_out > 1)} without a user id."
+    )
     kept = source.audit(replicates=2)
     assert (kept.num_users, kept.num_vectors) == (num_users, 6 - num_left_out)
     assert source.vector[:4, 0].tolist() == [0, 1, 2, 3]
@@ -146,9 +149,9 @@ def test_what_reading_changed_is_printed_and_written(
     words = json.loads((out / "audit.json").read_text())["words"]
     assert words[0].startswith("47 vectors of 8 users")
     assert words[1:4] == [
-        "The vectors are '0' .. '3' (4 columns), the only such columns.",
-        "1 vectors have no user id and are left out.",
-        "Blanks around 3 user ids are removed.",
+        "The vectors are '0' .. '3' (4 columns), the only candidates.",
+        "Left out 1 vector without a user id.",
+        "Removed blanks around 3 user ids.",
     ]
     printed = capsys.readouterr().out
     assert all(sentence in printed for sentence in words)
@@ -184,7 +187,7 @@ def test_a_column_that_only_has_the_name_is_left_out(
     assert split_by == ("random" if name == "time" else "time")
     code, _ = audited(monkeypatch, tmp_path / "v.parquet", f"--no-{name}", f"--{name}", "user_id")
     assert code == 2
-    assert f"--{name} user_id and --no-{name} exclude each other" in capsys.readouterr().err
+    assert f"--{name} user_id and --no-{name} are mutually exclusive" in capsys.readouterr().err
 
 
 def test_integer_column_names_of_pandas_are_found(tmp_path: Path) -> None:
@@ -196,7 +199,7 @@ def test_integer_column_names_of_pandas_are_found(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         found(tmp_path / "v.parquet").vector, np.array(data["vector"].to_list())
     )
-    with pytest.raises(ValueError, match=r"--vector 0: is one column of numbers, and there are al"):
+    with pytest.raises(ValueError, match=r"--vector 0: is a single column of numbers beside"):
         found(tmp_path / "v.parquet", "0")
 
 
