@@ -73,6 +73,7 @@ class AttackDifference:
     low: float
     high: float
     p: float
+    doubt: str | None
     p_holm: float
 
 

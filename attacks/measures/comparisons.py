@@ -21,6 +21,7 @@ from attacks.measures.intervals import (
     skewed_p,
     spread,
 )
+from attacks.measures.reliability import doubt
 
 CHUNK_SIGNS = 2**22
 """Signs drawn at a time: 32 MiB as float64."""
@@ -37,12 +38,16 @@ class Difference:
     p
         Two-sided, in (0, 1]; small when swapping the two attacks, user by user, seldom gives as
         large a difference, and the interval at the level 1 - p still leaves out 0.
+    doubt
+        Why the interval may cover too seldom and p be too small, in one line; None if nothing
+        says so.
     """
 
     difference: float
     low: float
     high: float
     p: float
+    doubt: str | None = None
 
 
 def paired_difference(
@@ -89,9 +94,11 @@ def paired_difference(
     user_row = np.unique(user, return_inverse=True)[1]
     sums, counts = by_user(margin, user_row), np.bincount(user_row).astype(np.float64)
     p = _swap_p(sums, swaps, rng)
-    if _num_differing(margin, user_row) >= FEW_USERS:
+    num_differing = _num_differing(margin, user_row)
+    if num_differing >= FEW_USERS:
         p = max(p, skewed_p(spread(sums, counts)))
-    return Difference(difference, low, high, p)
+    residual = sums - difference * counts
+    return Difference(difference, low, high, p, doubt(residual, counts, num_differing))
 
 
 def paired_interval(

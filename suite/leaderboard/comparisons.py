@@ -72,7 +72,7 @@ def _difference_table(results: list[tuple[Analysis, Any]]) -> Section:
             row["first"],
             row["second"],
             _figure(row["difference"], row["low"], row["high"]),
-            f"{p:.3g}",
+            f"{p:.3g}, unreliable" if row["doubt"] else f"{p:.3g}",
         )
         for (names, row), p in zip(rows, adjusted, strict=True)
     ]

@@ -61,6 +61,7 @@ def test_how_often_paired_differences_reject_and_hold_the_truth(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     header = ["users", "activity", "risk", "top-1", "rejected: alike", "rejected: even", "held"]
+    header += ["marked: even", "even, unmarked"]
     lines = _timed(benchmark, lambda: list(map(_paired, product(SIZES, KINDS, (0.01, 0.05, 0.3)))))
     _print(capsys, header, lines)
     told({"samples of each population": RUNS})
@@ -101,7 +102,7 @@ def _paired(case: tuple[int, tuple[str, bool], float]) -> Line:
     """
     num_users, (kind, related), rate = case
     population = Population(kind, related, rate)
-    alike, even, held = [], [], []
+    alike, even, held, marked = [], [], [], []
     for rng in _generators(case):
         risk, user = population.risk(num_users, rng)
         first, other, weaker = (rng.random(len(user)) < risk * x for x in (1.0, 1.0, 0.8))
@@ -113,7 +114,11 @@ def _paired(case: tuple[int, tuple[str, bool], float]) -> Line:
         alike.append(tests[0].p <= 0.05)
         even.append(tests[1].p <= 0.05)
         held.append(tests[2].low <= 0.2 * rate <= tests[2].high)
-    return [*_names(case), f"{100 * rate:g} %", *map(_percent, (alike, even, held))]
+        marked.append(tests[1].doubt is not None)
+    kept = [small for small, is_marked in zip(even, marked, strict=True) if not is_marked]
+    unmarked = _percent(kept) if len(kept) >= RUNS / 10 else ""
+    shares = map(_percent, (alike, even, held, marked))
+    return [*_names(case), f"{100 * rate:g} %", *shares, unmarked]
 
 
 def _names(case: tuple[int, tuple[str, bool], float]) -> Line:

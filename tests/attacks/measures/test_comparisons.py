@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import numpy as np
@@ -92,6 +93,20 @@ def test_pairing_finds_what_separate_intervals_overlap_on() -> None:
     assert found.low > 0
     assert found.p == pytest.approx(0.001)
     assert separate.low[0] < separate.high[1]
+
+
+def test_a_difference_that_hangs_on_a_few_active_users_is_doubted() -> None:
+    """One attack names whoever is active, the other as many probes of everybody."""
+    rng = np.random.default_rng(1)
+    probes = np.ceil(4 * rng.random(400) ** (-1 / 1.5)).astype(int)
+    user, active = np.arange(400).repeat(probes), (probes > 20).repeat(probes)
+    first = (rng.random(len(user)) < np.where(active, 0.5, 0.02)).astype(float)
+    even = (rng.random(len(user)) < first.mean()).astype(float)
+    found = paired_difference(first, even, user, swaps=99, rng=rng)
+    assert found.doubt is not None
+    assert re.fullmatch(r"differs between active .* of 400 users", found.doubt)
+    again = (rng.random(len(user)) < first.mean()).astype(float)
+    assert paired_difference(again, even, user, swaps=99, rng=rng).doubt is None
 
 
 def test_attacks_on_different_probes_are_refused() -> None:
