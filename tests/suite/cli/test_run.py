@@ -50,8 +50,8 @@ def test_a_dry_run_shows_cells_and_writes_nothing(latentprint, tmp_path):
     done = latentprint("run", "quick", "--dry-run")
     assert done.code == 0
     assert " ".join(done.out.split()).endswith("36 measure, 4 differences")
-    counts = "1 features, 3 fit, 6 represent, 4 inputs, 56 attack, 4 strongest, 6 reference"
-    assert f"36 cells, 116 steps; to run: {counts}" in " ".join(done.out.split())
+    counts = "1 features, 3 fit, 6 represent, 4 inputs, 9 utility, 56 attack, 4 strongest, 6 refer"
+    assert f"36 cells, 125 steps; to run: {counts}" in " ".join(done.out.split())
     assert list((tmp_path / "cwd").rglob("*")) == []
 
 
