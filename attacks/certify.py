@@ -28,7 +28,9 @@ law grows with the dimension, and the bound is loose where the noise is much lar
 hide R.
 
 Groups. If the release of a user is a function of its group alone, and the group has g users or
-more, they are all equally likely given the release: P(top-k) <= k / g.
+more, they are all equally likely given the release: P(top-k) <= k / g. Where groups were formed
+among M users and only N of them are in the gallery, it may hold few of a group: each of the at most
+M / g groups gives k right guesses among the N at best, so P(top-k) <= k M / (g N).
 
 None of this holds for probes that are named together, each excluding the others, nor where the
 gallery holds the noise of the releases that are to be named. A rate over probes that weighs active
@@ -71,7 +73,13 @@ FARTHEST = 40.0
 """Phi(-40) is 0 in float64."""
 
 
-def bound(certificate: AnyCertificate, num_gallery: int, k: int = 1, releases: int = 1) -> float:
+def bound(
+    certificate: AnyCertificate,
+    num_gallery: int,
+    k: int = 1,
+    releases: int = 1,
+    num_released: int | None = None,
+) -> float:
     """Bound the rate at which any attacker has the right user among its k guesses.
 
     Parameters
@@ -85,6 +93,9 @@ def bound(certificate: AnyCertificate, num_gallery: int, k: int = 1, releases: i
     releases
         m releases that are known to be of one user, at least 1: repeated ones of one vector, and
         those of several vectors where the attacker pools them.
+    num_released
+        M users of the probes' window that are released, at least N, among whom groups were formed;
+        by default those of the gallery alone.
 
     Returns
     -------
@@ -99,11 +110,15 @@ def bound(certificate: AnyCertificate, num_gallery: int, k: int = 1, releases: i
     for name, value in (("num_gallery", num_gallery), ("k", k), ("releases", releases)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    num_released = num_gallery if num_released is None else num_released
+    if num_released < num_gallery:
+        raise ValueError(f"num_released must be at least {num_gallery}, got {num_released}")
     blind = min(k / num_gallery, 1.0)
     match certificate:
         case GroupCertificate():
             held = certificate.is_fixed or releases == 1
-            return min(max(k / certificate.size, blind), 1.0) if held else 1.0
+            most = k / certificate.size * num_released / num_gallery
+            return min(max(most, blind), 1.0) if held else 1.0
         case MetricCertificate():
             exponent = releases * certificate.epsilon * certificate.radius
             low = math.exp(-exponent)

@@ -17,8 +17,8 @@ class Averaged(Fixed):
 
     In each window users are grouped by the means of their vectors, and all vectors of a group's
     users become one: the mean of the users' means. What is released is the same for all users of a
-    group, so that nobody is found more often than by a guess among them: top-1 is at most 1 / k, as
-    long as all of a group may be the one who is looked for.
+    group, so that nobody is found more often than by a guess among them: top-1 is at most 1 / k,
+    or M / (k N) where an attacker knows that only N of the M users released are looked for.
 
     It costs what tells the events of a user apart, all of it, and what tells the users of a group
     apart. It protects each user as one of k in a window, from attackers of any kind and however
@@ -90,8 +90,8 @@ class Averaged(Fixed):
         return GroupCertificate(
             self.k,
             not self.regroup,
-            "every user of a group may be the one who is looked for, and all that is released of a "
-            "window was grouped together",
+            "all that is released of a window was grouped together, and nothing but vectors tells "
+            "who of a group is looked for",
         )
 
     def _within(

@@ -177,6 +177,21 @@ def test_groups_hide_their_members_and_lose_them_when_they_change() -> None:
     assert bound(GroupCertificate(50, True, ""), 20) == 0.05
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_gallery_of_some_of_the_released_users_has_fewer_of_each_group(k: int) -> None:
+    group = np.repeat(np.arange(120), 5)
+    present = np.random.default_rng(0).permutation(600)[:527]
+    # The best rule names k of the gallery's users of the probe's group.
+    counts = np.bincount(group[present])
+    rate = np.minimum(k, counts).sum() / 527
+
+    certificate = GroupCertificate(5, False, "")
+    assert bound(certificate, 527, k) < rate <= bound(certificate, 527, k, num_released=600)
+    assert bound(certificate, 527, k, num_released=600) == pytest.approx(k * 120 / 527)
+    with pytest.raises(ValueError, match="num_released must be at least 527, got 500"):
+        bound(certificate, 527, num_released=500)
+
+
 class Unclipped(Defense):
     """Noise, but on vectors of any length."""
 
