@@ -1,8 +1,8 @@
-# Everything from a clean clone: `make run`, `make test`. No step needs another one first.
+# Works from a clean clone: `make run`, `make test`. No target requires another to be made first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# The FAISS build: cpu, or gpu on Linux with CUDA; never both.
+# FAISS build: cpu, or gpu on Linux with CUDA; they exclude each other.
 FAISS ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 run: setup
 	$(BIN)/latentprint run quick
 
-# Two processes: one for all that starts clusters, which mostly wait, one for files of other tests.
+# Two processes: one for the tests that start clusters, which mostly wait, and one for all others.
 test: setup
 	$(BIN)/pytest -n 2 --dist loadgroup -p no:benchmark
 
@@ -22,7 +22,7 @@ $(VENV)/ready: pyproject.toml docker/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --no-compile --progress-bar off torch -c docker/constraints.txt
 	$(BIN)/pip install --no-compile --progress-bar off -e '.[$(FAISS),test,text]' -c docker/constraints.txt
-	@# On all cores, where pip takes one. Some packages carry templates that are no Python.
+	@# On all cores, where pip uses one. Some packages contain templates that are not valid Python.
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@
 
@@ -39,7 +39,7 @@ layers: setup
 slow: setup namespaces
 	$(BIN)/pytest -m slow
 
-# Tests of several hosts make them of namespaces: as root, with iproute2; otherwise they are skipped.
+# Tests on several hosts emulate them with namespaces (root and iproute2); otherwise they are skipped.
 namespaces:
 	@if [ "$$(id -u)" = 0 ] && ! command -v ip && command -v apt-get; then \
 	  apt-get update -q && apt-get install -y --no-install-recommends iproute2; fi >/dev/null
