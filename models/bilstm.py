@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks.defenses import Representation, Strengths
-from models.blocks.layers import ItemEmbedding, Residual, dense
+from models.blocks.layers import ItemEmbedding, Residual, dense, repeat_rows
 from models.defended import Defended
 from models.network import TensorBatch
 
@@ -159,7 +159,7 @@ class Bilstm(Defended):
         code = self.encode(batch.sequence, batch.mask)
         user = torch.cat([code, batch.aggregates[:, : self.num_aggregates]], dim=1)
         inputs = [
-            user[batch.user_row],
+            repeat_rows(user, batch.user_row),
             self.item(batch.categorical),
             batch.continuous[:, : self.num_continuous],
         ]

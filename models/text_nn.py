@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.base import Batch
 from models.blocks import encoders
+from models.blocks.layers import repeat_rows
 from models.blocks.normalizers import Transform
 from models.network import TensorBatch
 from models.nn_classifier import PUBLISHED, NnClassifier
@@ -173,7 +174,7 @@ class TextNn(NnClassifier):
         if not self.num_extra:
             return columns
         texts = encoders.encode(self.encoder, batch.tokens, self.pool)
-        return torch.cat([columns, texts[batch.text_row].to(columns.dtype)], dim=1)
+        return torch.cat([columns, repeat_rows(texts, batch.text_row).to(columns.dtype)], dim=1)
 
     @property
     def num_extra(self) -> int:

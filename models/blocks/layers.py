@@ -1,11 +1,12 @@
 """Layers that several networks share.
 
-Shape letters: B events.
+Shape letters: B events, U distinct rows that serve them, D dimensions.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import NUM_CATEGORIES, NUM_TYPES
@@ -19,6 +20,15 @@ def dense(num_inputs: int, num_outputs: int, dropout: float) -> nn.Sequential:
         nn.SiLU(),
         nn.Dropout(dropout),
     )
+
+
+def repeat_rows(rows: Tensor, row: Tensor) -> Tensor:
+    """Give each event its row, ``(U, D), (B,) -> (B, D)``, as ``rows[row]`` does.
+
+    The gradient of ``rows[row]`` is added up by several CPU threads in an order of chance, so that
+    a fit would not repeat itself bit by bit; that of an embedding has one order.
+    """
+    return F.embedding(row, rows)
 
 
 class Residual(nn.Module):

@@ -132,6 +132,15 @@ def test_gradients_of_shared_histories_equal_those_of_one_history_per_event(kind
 
 
 @every_network
+@pytest.mark.usefixtures("two_threads")
+def test_gradients_repeat_themselves_bit_by_bit_on_two_threads(kind):
+    network, batch = kind(**NO_DROPOUT[kind]), random_batch(events=512)
+    each = [gradients(network, batch, torch.float32) for _ in range(10)]
+    for name, first in each[0].items():
+        assert all(torch.equal(first, gradient[name]) for gradient in each), name
+
+
+@every_network
 def test_scores_do_not_depend_on_the_other_histories_of_the_batch(kind):
     network, batch = kind(), random_batch()
 

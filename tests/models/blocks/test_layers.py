@@ -1,8 +1,25 @@
 import numpy as np
+import pytest
 import torch
 from scipy.special import expit
 
-from models.blocks.layers import ItemEmbedding, Residual, dense
+from models.blocks.layers import ItemEmbedding, Residual, dense, repeat_rows
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_rows_are_repeated_and_their_gradient_repeats_itself_on_two_threads():
+    rng = np.random.default_rng(0)
+    row, weight = rng.integers(0, 3, 600), rng.normal(size=(600, 300)).astype(np.float32)
+    found = []
+    for _ in range(50):
+        rows = torch.tensor(np.arange(900.0).reshape(3, 300), dtype=torch.float32)
+        repeated = repeat_rows(rows.requires_grad_(), torch.tensor(row))
+        repeated.backward(torch.tensor(weight))
+        found.append(rows.grad.numpy().tobytes())
+    np.testing.assert_array_equal(repeated.detach(), rows.detach()[row])
+    expected = [weight[row == i].astype(np.float64).sum(axis=0) for i in range(3)]
+    np.testing.assert_allclose(rows.grad, expected, atol=1e-4)
+    assert len(set(found)) == 1
 
 
 def test_a_dense_layer_is_linear_then_normalized_then_x_sigmoid_x():
