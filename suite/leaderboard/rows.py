@@ -11,7 +11,16 @@ import json
 import math
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import (
     AfterValidator,
@@ -260,16 +269,23 @@ class Leaderboard(BaseModel):
         return self.digest == other.digest
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows for Polars: one per cell, a column per key."""
+        """Return the rows for Polars: one per cell, a column per key.
+
+        A key whose values are numbers or words, such as ``releases_m``, is a column of text.
+        """
         import polars as pl
 
         dtypes = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64}
         hints = get_type_hints(Row)
-        schema = {}
+        columns = []
         for key in Row.model_fields:
-            types = {*get_args(hints[key]), hints[key]}
-            schema[key] = next((d for t, d in dtypes.items() if t in types), pl.String)
-        return pl.DataFrame([row.model_dump() for row in self.rows], schema=schema)
+            types = {*get_args(hints[key]), hints[key]} - {type(None)}
+            dtype: Any = next((dtypes[t] for t in types if t in dtypes), None)
+            values = [getattr(row, key) for row in self.rows]
+            if dtype is None or any(get_origin(t) is Literal for t in types):
+                values, dtype = [None if v is None else str(v) for v in values], pl.String
+            columns.append(pl.Series(key, values, dtype))
+        return pl.DataFrame(columns)
 
     def to_json(self) -> str:
         """Return the leaderboard as JSON, one row per line, for readable diffs."""

@@ -3,6 +3,7 @@ import random
 from itertools import pairwise
 from types import MappingProxyType
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -252,3 +253,12 @@ def test_every_claim_says_that_it_is_one():
 
 def test_a_suite_without_claims_has_none():
     assert claims("quick") is None
+
+
+def test_a_frame_has_a_type_for_each_key_whatever_the_rows_hold():
+    rows = [row(releases_m=m, digest=str(m)) for m in ("all", 3, None)]
+    frame = board(*rows).frame()
+    assert frame.columns == KEYS
+    assert sorted(frame["releases_m"].drop_nulls()) == ["3", "all"]
+    assert frame["seed"].dtype == frame["num_probes"].dtype == pl.Int64
+    assert board().frame().schema == frame.schema
