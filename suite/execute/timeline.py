@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from suite.plan.kinds import KINDS
+
 TIMELINE = "timeline.json"
 """File name, beside the leaderboard."""
 
-WORK = ("fit", "represent", "defend", "attack", "utility")
+WORK = tuple(name for name, kind in KINDS.items() if kind.is_work)
 """Kinds of steps that count as work; all other time is overhead."""
 
 

@@ -11,7 +11,11 @@ from suite.leaderboard import labels
 from suite.leaderboard.claims import Claims
 from suite.leaderboard.sections import Section
 from suite.plan.analyses import Analysis
+from suite.plan.kinds import KINDS
 from suite.plan.plan import Plan
+
+Results = list[tuple[Analysis, Any]]
+"""Analyses with what their steps left."""
 
 DESCRIPTIONS = {
     "static": "with one unchanged history (static)",
@@ -26,7 +30,7 @@ DESCRIPTIONS = {
 
 
 def sections(
-    results: list[tuple[Analysis, Any]],
+    results: Results,
     extra: list[tuple[Plan, Any]],
     claimed: Claims | None = None,
 ) -> list[Section]:
@@ -41,31 +45,31 @@ def sections(
     claimed
         Claims to show beside the figures of the labels.
     """
+    tables: list[Section] = []
+    for name, kind in KINDS.items():
+        if own := [
+            (analysis, result) for analysis, result in results if analysis.step.kind == name
+        ]:
+            tables += kind.make_tables(own, claimed)
+    return [table for table in (*tables, *_extra_tables(extra)) if table.lines]
+
+
+def by_label(results: Results, claimed: Claims | None) -> list[Section]:
+    """Make the tables of figures by label."""
     fits = [
         labels.Entry(analysis.names, analysis.step.inputs[1].arguments["model"], result)
         for analysis, result in results
-        if analysis.step.kind == "tasks"
     ]
-    tables = [
-        _difference_table(results),
-        _attribution_table(results),
-        *labels.sections(fits, claimed),
-        *_extra_tables(extra),
-    ]
-    return [table for table in tables if table.lines]
+    return labels.sections(fits, claimed)
 
 
-def _difference_table(results: list[tuple[Analysis, Any]]) -> Section:
+def differences(results: Results, _: Claims | None) -> list[Section]:
+    """Make the table of paired differences; p is corrected for all of them together."""
     from attacks.measures.comparisons import holm
 
     shared = ("dataset", "protocol", "defense", "attack", "seed")
-    rows = [
-        (analysis.names, row)
-        for analysis, result in results
-        if analysis.step.kind == "differences"
-        for row in result.rows
-    ]
-    adjusted = holm(np.array([row["p"] for _, row in rows])).tolist() if rows else []
+    rows = [(analysis.names, row) for analysis, result in results for row in result.rows]
+    adjusted = holm(np.array([row["p"] for _, row in rows])).tolist()
     lines = [
         (
             *(str(names[key]) for key in shared),
@@ -78,10 +82,11 @@ def _difference_table(results: list[tuple[Analysis, Any]]) -> Section:
     ]
     title = f"paired differences in lift between models; Holm-adjusted p, comparisons: {len(lines)}"
     header = (*shared, "first", "second", "first - second", "p")
-    return Section(title=title, header=header, lines=tuple(lines))
+    return [Section(title=title, header=header, lines=tuple(lines))]
 
 
-def _attribution_table(results: list[tuple[Analysis, Any]]) -> Section:
+def attributions(results: Results, _: Claims | None) -> list[Section]:
+    """Make the table of attributions."""
     shared = ("dataset", "model", "attack", "seed")
     lines = [
         (
@@ -91,11 +96,10 @@ def _attribution_table(results: list[tuple[Analysis, Any]]) -> Section:
             _figure(*result.figures[key]),
         )
         for analysis, result in results
-        if analysis.step.kind == "attribution"
         for key, description in DESCRIPTIONS.items()
     ]
     title = "attribution of lift, all figures at the smallest N among them"
-    return Section(title=title, header=(*shared, "N", "what", "lift"), lines=tuple(lines))
+    return [Section(title=title, header=(*shared, "N", "what", "lift"), lines=tuple(lines))]
 
 
 def _extra_tables(extra: list[tuple[Plan, Any]]) -> Iterator[Section]:

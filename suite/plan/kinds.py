@@ -32,6 +32,11 @@ class StepKind:
         Whether it runs before all others, which are not started when it fails.
     announced
         Whether a person who sees lines, not bars, is told of its end.
+    is_work
+        Whether its time counts as work in a timeline; all other time is overhead.
+    tables
+        Of an analysis, the function that makes the tables of a leaderboard from all of its results,
+        as ``module:name``; else empty.
     """
 
     function: str
@@ -41,6 +46,8 @@ class StepKind:
     scratch: bool = False
     first: bool = False
     announced: bool = False
+    is_work: bool = False
+    tables: str = ""
 
     def run(self, *inputs: Any, **arguments: Any) -> Any:
         """Call the function."""
@@ -50,11 +57,16 @@ class StepKind:
         """Read a result."""
         return _found(self.result).load(folder)
 
+    def make_tables(self, results: Any, claimed: Any) -> Any:
+        """Call the function for tables with analyses and their results, and with claims."""
+        return _found(self.tables)(results, claimed)
+
 
 _LEFT = "suite.artifacts"
 _VECTORS = f"{_LEFT}.representation:Representation"
 _RANKS = f"{_LEFT}.outcome:Outcome"
 _FIGURES = f"{_LEFT}.figures"
+_TABLES = "suite.leaderboard.comparisons"
 
 KINDS = {
     "features": StepKind(
@@ -68,21 +80,36 @@ KINDS = {
         reports=True,
         scratch=True,
         announced=True,
+        is_work=True,
     ),
-    "represent": StepKind("suite.steps.represent:represent", _VECTORS),
+    "represent": StepKind("suite.steps.represent:represent", _VECTORS, is_work=True),
     "inputs": StepKind("suite.steps.inputs:inputs", _VECTORS),
-    "defend": StepKind("suite.steps.defend:defend", _VECTORS),
-    "utility": StepKind("suite.steps.utility:utility", f"{_LEFT}.predictions:Predictions"),
-    "attack": StepKind("suite.steps.attack:attack", _RANKS),
+    "defend": StepKind("suite.steps.defend:defend", _VECTORS, is_work=True),
+    "utility": StepKind(
+        "suite.steps.utility:utility", f"{_LEFT}.predictions:Predictions", is_work=True
+    ),
+    "attack": StepKind("suite.steps.attack:attack", _RANKS, is_work=True),
     "strongest": StepKind("suite.steps.strongest:strongest", _RANKS),
     "reference": StepKind("suite.steps.strongest:reference", f"{_FIGURES}:Reference"),
     "measure": StepKind("suite.steps.measure:measure", f"{_FIGURES}:Measures"),
     "best": StepKind("suite.steps.measure:best", f"{_FIGURES}:Measures"),
-    "differences": StepKind("suite.steps.differences:differences", f"{_FIGURES}:Differences"),
-    "tasks": StepKind("suite.steps.labels:measure_labels", f"{_FIGURES}:LabelFigures"),
-    "attribution": StepKind("suite.steps.attribution:attribution", f"{_FIGURES}:Attribution"),
+    "differences": StepKind(
+        "suite.steps.differences:differences",
+        f"{_FIGURES}:Differences",
+        tables=f"{_TABLES}:differences",
+    ),
+    "attribution": StepKind(
+        "suite.steps.attribution:attribution",
+        f"{_FIGURES}:Attribution",
+        tables=f"{_TABLES}:attributions",
+    ),
+    "tasks": StepKind(
+        "suite.steps.labels:measure_labels",
+        f"{_FIGURES}:LabelFigures",
+        tables=f"{_TABLES}:by_label",
+    ),
 }
-"""By the name under which results are kept; in running order."""
+"""By the name under which results are kept; in running order, and that of their tables."""
 
 
 def _found(place: str) -> Any:

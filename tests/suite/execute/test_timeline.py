@@ -54,7 +54,7 @@ def test_it_reads_what_it_wrote_and_says_it_in_one_line(timeline):
     plain = json.loads(timeline.to_json())
     assert plain["seconds"] == {"features": 3.0, "fit": 5.0, "attack": 2.0, "measure": 1.0}
     assert str(timeline) == (
-        "10 s, 60% of it outside its work (fit, represent, defend, attack, utility); "
+        "10 s, 60% of it outside its work (fit, represent, defend, utility, attack); "
         "45% of 2 CPUs idle; 0 MB read and written"
     )
 
