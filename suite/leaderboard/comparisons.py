@@ -26,7 +26,7 @@ DESCRIPTIONS = {
     "raw": "of the raw inputs (raw)",
     "memorized": "by memorization (unseen: trained - held out)",
 }
-"""Figure of ``suite.steps.attribution`` -> its description in the table."""
+"""Figure of ``suite.steps.comparisons.attribution`` -> its description in the table."""
 
 
 def sections(

@@ -66,6 +66,7 @@ _LEFT = "suite.artifacts"
 _VECTORS = f"{_LEFT}.representation:Representation"
 _RANKS = f"{_LEFT}.outcome:Outcome"
 _FIGURES = f"{_LEFT}.figures"
+_SEVERAL = "suite.steps.comparisons"
 _TABLES = "suite.leaderboard.comparisons"
 
 KINDS = {
@@ -89,17 +90,17 @@ KINDS = {
         "suite.steps.utility:utility", f"{_LEFT}.predictions:Predictions", is_work=True
     ),
     "attack": StepKind("suite.steps.attack:attack", _RANKS, is_work=True),
-    "strongest": StepKind("suite.steps.strongest:strongest", _RANKS),
-    "reference": StepKind("suite.steps.strongest:reference", f"{_FIGURES}:Reference"),
+    "strongest": StepKind(f"{_SEVERAL}.strongest:strongest", _RANKS),
+    "reference": StepKind(f"{_SEVERAL}.strongest:reference", f"{_FIGURES}:Reference"),
     "measure": StepKind("suite.steps.measure:measure", f"{_FIGURES}:Measures"),
     "best": StepKind("suite.steps.measure:best", f"{_FIGURES}:Measures"),
     "differences": StepKind(
-        "suite.steps.differences:differences",
+        f"{_SEVERAL}.differences:differences",
         f"{_FIGURES}:Differences",
         tables=f"{_TABLES}:differences",
     ),
     "attribution": StepKind(
-        "suite.steps.attribution:attribution",
+        f"{_SEVERAL}.attribution:attribution",
         f"{_FIGURES}:Attribution",
         tables=f"{_TABLES}:attributions",
     ),

@@ -26,7 +26,7 @@ from suite.plan.step import Step
 from suite.registry import first_line
 from suite.spec import Suite
 from suite.steps import fit as train
-from suite.steps.strongest import top1
+from suite.steps.comparisons.strongest import top1
 from suite.store import checkpoints
 from suite.store.results import Store
 from suite.training import scores

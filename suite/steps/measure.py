@@ -16,7 +16,7 @@ from attacks.measures.risk import decile, user_risk
 from suite.artifacts.figures import Measures
 from suite.artifacts.outcome import Mated, Outcome
 from suite.artifacts.predictions import Predictions
-from suite.steps.strongest import top1
+from suite.steps.comparisons.strongest import top1
 
 FPIRS = (0.001, 0.01, 0.1)
 

@@ -13,8 +13,8 @@ from suite.leaderboard.comparisons import sections
 from suite.plan.analyses import analyses
 from suite.plan.plan import plans
 from suite.spec import load
-from suite.steps.attribution import attribution
-from suite.steps.differences import differences
+from suite.steps.comparisons.attribution import attribution
+from suite.steps.comparisons.differences import differences
 from suite.steps.measure import best, measure
 
 

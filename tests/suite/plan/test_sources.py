@@ -269,7 +269,7 @@ MLP = {"fit mlp", "represent mlp"}
         ("attacks/euclidean.py", "class ", "SIZE = 1\n\n\nclass ", {"euclidean"}),
         ("suite/steps/labels.py", "def measure_labels(", "def measure_labels(_=0, ", {"tasks"}),
         (
-            "suite/steps/differences.py",
+            "suite/steps/comparisons/differences.py",
             "def differences(",
             "def differences(_=0, ",
             {"differences"},

@@ -8,8 +8,8 @@ import pytest
 
 from suite.artifacts.figures import Reference
 from suite.artifacts.outcome import Outcome
+from suite.steps.comparisons.strongest import reference, strongest
 from suite.steps.measure import measure
-from suite.steps.strongest import reference, strongest
 
 
 def outcome(hits: int, *, n: int = 40, num_gallery: int = 10) -> Outcome:

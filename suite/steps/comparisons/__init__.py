@@ -1,0 +1,1 @@
+"""Steps that set the attacks of several cells, or of several candidates, beside each other."""
