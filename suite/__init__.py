@@ -124,6 +124,8 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     session: str | None = None,
     without: Collection[str] = (),
     attacks: Sequence[str] = ("cosine", "euclidean"),
+    defenses: Sequence[str] = (),
+    attributes: Sequence[str] = (),
     out: str | Path | None = None,
     **settings: Any,
 ) -> Audit:
@@ -146,6 +148,10 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         Of ``time``, ``role`` and ``session``: columns that only happen to bear these names.
     attacks
         Each as in a suite file: a name, ``path/to/file.py:Class``, or ``name: {parameters}``.
+    defenses
+        Likewise: what each releases of the vectors is audited too.
+    attributes
+        Columns (or ``.npy``) to infer from the vectors.
     out
         Folder for audit.json, audit.csv and users.parquet; None writes nothing.
     settings
@@ -171,10 +177,15 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         Path(file),
         user=user,
         vector=[vector] if isinstance(vector, str) else vector,
-        columns={"time": time, "role": role, "session": session},
+        columns={
+            "time": time,
+            "role": role,
+            "session": session,
+            **{f"attribute {name}": name for name in attributes},
+        },
         without=without,
     )
-    found = vectors.audit(source, name=str(file), attacks=attacks, **settings)
+    found = vectors.audit(source, name=str(file), attacks=attacks, defenses=defenses, **settings)
     if out is not None:
         write(found, source.user, Path(out))
     return found

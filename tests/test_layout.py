@@ -28,6 +28,10 @@ OPTIONS = {
     "run": {"--address", "--dry-run", "--set", "--storage", "--tracking-uri"},
     "audit": {
         "--attack",
+        "--attribute",
+        "--defense",
+        "--fail-above-lift",
+        "--fail-above-top1",
         "--forecast-to",
         "--out",
         "--replicates",

@@ -15,14 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.audit.attribute import infer
+from attacks.audit.defended import defended, place_in_time
 from attacks.audit.result import AttackDifference, AttackResult, Audit
 from attacks.audit.rounding import Rounded, rounded
 from attacks.audit.sentences import sentences
 from attacks.audit.split import Split, first_appearance, split
 from attacks.base import Attack
 from attacks.cosine import Cosine
+from attacks.defenses.base import Defense
 from attacks.euclidean import Euclidean
-from attacks.gallery import Gallery
+from attacks.gallery import Gallery, Released
 from attacks.measures.comparisons import holm, paired_difference
 from attacks.measures.figures import figures
 from attacks.measures.forecast import curve, forecast
@@ -44,6 +47,9 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     role: NDArray[Any] | None = None,
     session: NDArray[Any] | None = None,
     attacks: Mapping[str, Attack] | None = None,
+    attributes: Mapping[str, NDArray[Any]] | None = None,
+    defenses: Mapping[str, Defense] | None = None,
+    noise: NDArray[np.float64] | None = None,
     forecast_to: Sequence[int] = (),
     replicates: int = 10_000,
     seed: int = 0,
@@ -69,6 +75,14 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         and blank text are no session.
     attacks
         By name; None runs cosine and euclidean.
+    attributes
+        By name, the value of each vector's user ``(n,)``, None, NaN and blank text for none: how
+        well they are inferred from the mean vector of each user.
+    defenses
+        By name: each is fitted to the gallery's vectors and applied to all, with a user's vectors
+        in the order of time, and what it releases is audited too.
+    noise : (d, d)
+        Covariance of noise that the vectors hold, for attacks that know it; None: they hold none.
     forecast_to
         Gallery sizes above N to forecast top-1 to; one that the vectors say too little about is
         refused in the result, with the reason.
@@ -86,7 +100,8 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     ------
     ValueError
         If a user id, a vector or a time is missing or not finite, lengths disagree, times are
-        text, a role is unknown, or fewer than two users have two vectors.
+        text, a role is unknown, fewer than two users have two vectors, an attribute has not 2 to
+        20 classes of 10 users or differs between a user's vectors, or a defense cannot be fitted.
 
     Examples
     --------
@@ -105,15 +120,18 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     known, user_row = np.unique(user[cut.gallery], return_inverse=True)
     given = rounded(vector, cut.gallery, user_row)
     vectors = given.vector
-    held = Gallery(vectors[cut.gallery], user_row)
+    attacks = attacks or {"cosine": Cosine(), "euclidean": Euclidean()}
+    if noise is None and any("noise" in attack.needs for attack in attacks.values()):
+        noise = np.zeros((vectors.shape[1], vectors.shape[1]))
+    held = Gallery(vectors[cut.gallery], user_row, noise=noise)
     gallery = held.centroids
 
     results, top1 = [], {}
-    for name, attack in (attacks or {"cosine": Cosine(), "euclidean": Euclidean()}).items():
+    for name, attack in attacks.items():
         attack.fit(held, np.random.default_rng(seed))
         probe, behind = _pooled(attack, vectors[cut.probe], user[cut.probe])
         true_row = np.searchsorted(known, behind)
-        ranks = attack.ranks(probe, gallery, true_row)
+        ranks = attack.ranks(probe, attack.templates(held), true_row)
         risk = user_risk(ranks, behind)
         forecasts = forecast(
             ranks,
@@ -136,15 +154,45 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         )
         results.append(result)
         top1[name] = top_credit(ranks, 1), behind
+    settings: dict[str, Any] = {
+        "time": time,
+        "role": role,
+        "session": session,
+        "attacks": attacks,
+        "attributes": attributes,
+        "forecast_to": forecast_to,
+        "replicates": replicates,
+        "seed": seed,
+    }
+    released = _released(vectors, user, cut, time)
+    audits = {}
+    for name, defense in (defenses or {}).items():
+        try:
+            changed = defended(defense, released, cut.gallery, seed)
+        except ValueError as error:
+            raise ValueError(f"defense {name}: {error}") from None
+        audits[name] = audit(user_id, changed, noise=defense.noise(), **settings)
     found = Audit(
         num_vectors=len(vectors),
         num_dimensions=vectors.shape[1],
         num_users=len(activity),
         attacks=tuple(results),
         differences=_differences(top1, replicates=replicates, seed=seed),
+        attributes=tuple(
+            infer(name, vectors, user, values, seed=seed)
+            for name, values in (attributes or {}).items()
+        ),
+        defended=audits,
         **_describe(cut, given, user, gallery),
     )
     return replace(found, words=sentences(found))
+
+
+def _released(vectors: Vectors, user: Codes, cut: Split, time: NDArray[Any] | None) -> Released:
+    """All vectors, with the halves as windows."""
+    window = np.full(len(vectors), "probe", "<U7")
+    window[cut.gallery] = "gallery"
+    return Released(vectors, user, place_in_time(user, time), window)
 
 
 def _pooled(attack: Attack, probe: Vectors, user: Codes) -> tuple[Vectors, Codes]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from attacks.audit.attribute import AttributeResult
 from attacks.measures.forecast import Forecast
 from attacks.measures.risk import ActivityDecile, UserRisk
 
@@ -106,6 +108,10 @@ class Audit:
         One per attack, in the order asked for.
     differences
         Between all pairs of attacks on the same probes.
+    attributes
+        What the vectors say about attributes of their users, in the order asked for.
+    defended
+        What is known of the vectors as each defense would release them, by its name.
     words
         The findings in plain sentences, by `attacks.audit.sentences`.
     """
@@ -126,6 +132,8 @@ class Audit:
     largest_equal_class: int
     attacks: tuple[AttackResult, ...]
     differences: tuple[AttackDifference, ...]
+    attributes: tuple[AttributeResult, ...] = ()
+    defended: Mapping[str, Audit] = field(default_factory=dict)
     words: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,4 +159,6 @@ class Audit:
             "words": list(self.words),
             "attacks": attacks,
             "differences": differences,
+            "attributes": [asdict(one) for one in self.attributes],
+            "defended": {name: audit.to_dict() for name, audit in self.defended.items()},
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from attacks.audit.attribute import AttributeResult
 from attacks.audit.result import AttackResult, Audit
 
 SPLITS = {
@@ -28,11 +29,38 @@ def sentences(audit: Audit) -> tuple[str, ...]:
         f"{about}.",
         SPLITS[audit.split_by],
         *_warnings(audit),
+        *_found(audit),
+        *(
+            f"under {name}, {sentence}"
+            for name, defended in audit.defended.items()
+            for sentence in _found(defended)
+        ),
+    )
+
+
+def _found(audit: Audit) -> list[str]:
+    """Say what each attack found, and what was inferred of each attribute."""
+    which = "earlier" if audit.split_by == "time" else "known"
+    return [
         *(
             f"{result.attack}: {sentence}"
             for result in audit.attacks
-            for sentence in _findings(result, "earlier" if audit.split_by == "time" else "known")
+            for sentence in _findings(result, which)
         ),
+        *(f"{one.attribute}: {_inferred(one)}" for one in audit.attributes),
+    ]
+
+
+def _inferred(one: AttributeResult) -> str:
+    right = _percents(one.accuracy, one.accuracy_low, one.accuracy_high)
+    balanced = _percents(
+        one.balanced_accuracy, one.balanced_accuracy_low, one.balanced_accuracy_high
+    )
+    return (
+        f"inferred right for {right[0]} of {one.num_users:,} users ({right[1]}) from one vector "
+        f"each, where naming all {one.majority_class!r} is right for "
+        f"{_percents(one.majority)[0]}; averaged over the {one.num_classes} classes "
+        f"{balanced[0]} ({balanced[1]}), where chance is {_percents(one.chance)[0]}."
     )
 
 

@@ -15,8 +15,11 @@ app = typer.Typer()
     "--user reader --vector emb --attack cosine --attack 'aggregated: {m: 2}' | "
     "latentprint audit vectors.parquet --forecast-to 1000000 | "
     "latentprint audit vectors.npy --user ids.npy --time times.npy | "
-    "latentprint audit vectors.csv --no-role. "
-    "Without times the split is random, an upper reading."
+    "latentprint audit vectors.csv --no-role | "
+    "latentprint audit vectors.parquet --defense 'gaussian: {sigma_per_radius: 0.3}' "
+    "--attribute gender --fail-above-lift 10. "
+    "Without times the split is random, an upper reading. "
+    "Exit codes: 0 done, 2 wrong input, 3 above a limit."
 )
 def audit(  # noqa: PLR0913 - a flag each
     file: Annotated[Path, typer.Argument(help="Parquet, CSV, JSON Lines, .npz, or a .npy matrix.")],
@@ -55,6 +58,29 @@ def audit(  # noqa: PLR0913 - a flag each
         list[str] | None,
         typer.Option(help="Attack (see: list attacks); repeatable. Default: cosine, euclidean."),
     ] = None,
+    defense: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Audit what this defense would release too (see: list defenses); repeatable."
+        ),
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column (or .npy) of an attribute of the users: how well is it inferred from "
+            "their vectors? Repeatable."
+        ),
+    ] = None,
+    fail_above_lift: Annotated[
+        float | None,
+        typer.Option(
+            help="Exit with 3 where the upper end of an attack's lift exceeds this; with "
+            "--defense, of what the defenses release."
+        ),
+    ] = None,
+    fail_above_top1: Annotated[
+        float | None, typer.Option(help="The same for top-1, from 0 to 1.")
+    ] = None,
     forecast_to: Annotated[
         list[int] | None, typer.Option(help="Larger gallery to forecast top-1 to; repeatable.")
     ] = None,
@@ -65,25 +91,34 @@ def audit(  # noqa: PLR0913 - a flag each
     ] = None,
 ) -> None:
     """Attack vectors that any system produced, and say how often that names somebody."""
+    from attacks.audit.gate import breaches, check
     from suite.publish.audit import show, write
     from suite.vectors import audit as vectors
     from suite.vectors.read import read
 
+    check(above_lift=fail_above_lift, above_top1=fail_above_top1)
     left_out = {"time": no_time, "role": no_role, "session": no_session}
+    columns = {"time": time, "role": role, "session": session}
     source = read(
         file,
         user=user,
         vector=vector or [],
-        columns={"time": time, "role": role, "session": session},
+        columns={**columns, **{f"attribute {name}": name for name in attribute or ()}},
         without=[name for name, is_left_out in left_out.items() if is_left_out],
     )
     found = vectors.audit(
         source,
         name=str(file),
         attacks=attack or ["cosine", "euclidean"],
+        defenses=defense or [],
         forecast_to=forecast_to or [],
         replicates=replicates,
         seed=seed,
     )
     write(found, source.user, out or Path(f"{file.stem}-audit"))
     show(found, str(file))
+    failed = breaches(found, above_lift=fail_above_lift, above_top1=fail_above_top1)
+    for sentence in failed:
+        typer.echo(f"latentprint: {sentence}", err=True)
+    if failed:
+        raise typer.Exit(3)

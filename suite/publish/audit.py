@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from attacks.audit import Audit
+from attacks.audit import AttackResult, Audit
 from attacks.measures.risk import decile
 from suite.vectors.vectors import first_rows
 
@@ -21,18 +21,21 @@ COLUMNS = ("top1", "top5", "top10", "top20", "mrr", "median_rank", "bits", "lift
 
 
 def write(found: Audit, user: pl.Series, out: Path) -> None:
-    """Write audit.json, audit.csv (a row per attack) and users.parquet (one per attack and user).
+    """Write audit.json, audit.csv and users.parquet.
 
-    Each file is complete under its name or not there.
+    The second has a row per defense and attack, the third one per defense, attack and user. Each
+    file is complete under its name or not there.
     """
     activity = np.bincount(first_rows(user).to_numpy())
-    tables = []
-    for result in found.attacks:
+    tables, rows = [], []
+    for defense, result in _results(found):
         risk = result.users
+        rows.append({"defense": defense, **result.row})
         tables.append(
             pl.DataFrame(
                 {
                     "user_id": user.gather(risk.user),
+                    "defense": [defense] * len(risk.user),
                     "attack": [result.attack] * len(risk.user),
                     "num_vectors": activity[risk.user],
                     "activity_decile": decile(activity[risk.user]),
@@ -49,9 +52,9 @@ def write(found: Audit, user: pl.Series, out: Path) -> None:
         folder = Path(name)
         pl.concat(tables).write_parquet(folder / "users.parquet")
         with (folder / "audit.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(found.attacks[0].row), lineterminator="\n")
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
-            writer.writerows(result.row for result in found.attacks)
+            writer.writerows(rows)
         (folder / "audit.json").write_text(json.dumps(found.to_dict(), indent=1) + "\n")
         for path in sorted(folder.iterdir()):
             path.replace(out / path.name)
@@ -62,10 +65,26 @@ def show(found: Audit, title: str) -> None:
     console = Console(highlight=False, markup=False)
     plain = "".join(one if one.isprintable() else "?" for one in title)
     console.print(plain, *found.words, sep="\n", soft_wrap=True)
-    table = Table("attack", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    first = ("defense", "attack") if found.defended else ("attack",)
+    table = Table(
+        *(Column(name, overflow="fold") for name in first),
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    for result in found.attacks:
+    for defense, result in _results(found):
         figures = (result.figures[name] for name in COLUMNS)
-        table.add_row(result.attack, *("" if x is None else f"{x:,.4g}" for x in figures))
+        names = (defense, result.attack)[-len(first) :]
+        table.add_row(*names, *("" if x is None else f"{x:,.4g}" for x in figures))
     console.print(table)
+
+
+def _results(found: Audit) -> list[tuple[str, AttackResult]]:
+    """Results with the defense of each, those of the undefended vectors first."""
+    return [
+        (name, result)
+        for name, audit in {"none": found, **found.defended}.items()
+        for result in audit.attacks
+    ]

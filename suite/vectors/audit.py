@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import ValidationError
@@ -23,7 +23,14 @@ NEEDS = {
 """What an attack that holds more than vectors needs; such a one cannot audit bare vectors."""
 
 
-def audit(source: Vectors, *, name: str, attacks: Sequence[str], **settings: Any) -> Audit:
+def audit(
+    source: Vectors,
+    *,
+    name: str,
+    attacks: Sequence[str],
+    defenses: Sequence[str] = (),
+    **settings: Any,
+) -> Audit:
     """Run `attacks.audit.audit` on vectors of a file.
 
     Parameters
@@ -34,6 +41,8 @@ def audit(source: Vectors, *, name: str, attacks: Sequence[str], **settings: Any
         Of the source, for error messages.
     attacks
         Each as in a suite file: a name, ``path/to/file.py:Class``, or ``name: {parameters}``.
+    defenses
+        Likewise: what each releases of the vectors is audited too.
     settings
         Of `attacks.audit.audit`.
 
@@ -45,25 +54,37 @@ def audit(source: Vectors, *, name: str, attacks: Sequence[str], **settings: Any
     Raises
     ------
     ValueError
-        If an attack is unknown, or the vectors cannot be audited.
+        If an attack or a defense is unknown, or the vectors cannot be audited.
     """
     chosen = {text: _attack(text) for text in attacks}
+    changing = {text: created("defenses", text) for text in defenses}
     try:
-        found = source.audit(attacks=chosen, **settings)
+        found = source.audit(attacks=chosen, defenses=changing, **settings)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     return replace(found, words=(*found.words[:1], *source.notes, *found.words[1:]))
 
 
 def _attack(text: str) -> Attack:
+    attack: Attack = created("attacks", text)
+    if needs := attack.needs & NEEDS.keys():
+        needed = ", ".join(NEEDS[name] for name in sorted(needs))
+        raise ValueError(f"--attack {text}: does not apply, it needs {needed}")
+    return attack
+
+
+def created(kind: Literal["attacks", "defenses"], text: str) -> Any:
+    """Make a part from how it is named on the command line, as in a suite file.
+
+    Raises
+    ------
+    ValueError
+        One line, if it is no name, unknown, or has other parameters.
+    """
     try:
         part = Part.model_validate(yaml.safe_load(text))
     except (yaml.YAMLError, ValidationError):
         raise ValueError(
-            f"--attack: must be a name, or 'name: {{key: value}}', got {text!r}"
+            f"--{kind[:-1]}: must be a name, or 'name: {{key: value}}', got {text!r}"
         ) from None
-    if needs := registry.part("attacks", part.name).needs:
-        needed = ", ".join(NEEDS[name] for name in sorted(needs))
-        raise ValueError(f"--attack {part.name}: does not apply, it needs {needed}")
-    attack: Attack = registry.create("attacks", part.name, part.parameters)
-    return attack
+    return registry.create(kind, part.name, part.parameters)

@@ -95,3 +95,18 @@ def roles(values: pl.Series, place: Place, *, is_named: bool) -> pl.Series:
     wrong = ~plain.is_in(["gallery", "probe"]).fill_null(value=False)
     refuse_where(wrong, text.fill_null("null"), place, f"'gallery' or 'probe'{hint}")
     return plain
+
+
+def classes(values: pl.Series, place: Place) -> pl.Series:
+    """Write each value as text, ``(n,)``; what `identifiers` takes for missing is null.
+
+    Raises
+    ------
+    ValueError
+        One line, if the values are lists, structures or bytes.
+    """
+    if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object):
+        raise ValueError(
+            f"{place(None)}: {values.name} is {values.dtype}, must be text, numbers, true or false"
+        )
+    return identifiers(values, place)[0].cast(pl.String)

@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from numpy.typing import NDArray
 
 from attacks.audit.rounding import infinite_rows
 from suite.allowed import counted
 from suite.datasets.reading.files import place
+from suite.datasets.reading.values import Place
 from suite.vectors import clean
 from suite.vectors.arrays import read_npy, read_npz
 from suite.vectors.tables import read_table
@@ -38,7 +40,7 @@ def read(
         several columns; if empty, see `suite.vectors.choice`. Not for `.npy`.
     columns
         Columns, or `.npy` files, of ``time``, ``role`` and ``session``; None: the column of that
-        name, if any.
+        name, if any. ``attribute NAME`` and ``label NAME`` are read as classes.
     without
         Those of ``time``, ``role`` and ``session`` to ignore, even if there are such columns.
 
@@ -85,21 +87,26 @@ def _cleaned(path: Path, vectors: Vectors, *, is_named: bool) -> Vectors:
     def where(row: int | None) -> str:
         return place(path, None if row is None else int(rows[row]))
 
-    columns = {}
-    for name, series in vectors.columns.items():
-        values = series.filter(kept)
-        if name == "time":
-            columns[name] = clean.times(values, where)
-        elif name == "role":
-            columns[name] = clean.roles(values, where, is_named=is_named)
-        else:
-            columns[name], _ = clean.identifiers(values, where)
+    columns = {
+        name: _column(name, series.filter(kept), where, is_named=is_named)
+        for name, series in vectors.columns.items()
+    }
     notes = list(vectors.notes)
     if num_missing := len(kept) - len(rows):
         notes.append(f"Left out {counted(num_missing, 'vector')} without a user id.")
     if num_stripped:
         notes.append(f"Removed blanks around {counted(num_stripped, 'user id')}.")
     return Vectors(owner.filter(kept), matrix, columns, tuple(notes))
+
+
+def _column(name: str, values: pl.Series, where: Place, *, is_named: bool) -> pl.Series:
+    if name == "time":
+        return clean.times(values, where)
+    if name == "role":
+        return clean.roles(values, where, is_named=is_named)
+    if name == "session":
+        return clean.identifiers(values, where)[0]
+    return clean.classes(values, where)
 
 
 def _refuse_infinite(path: Path, matrix: NDArray[Any], rows: NDArray[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ class Vectors:
     vector : (n, d)
         The vectors.
     columns
-        Those of ``time``, ``role`` and ``session`` that exist.
+        Those of ``time``, ``role`` and ``session`` that exist, and ``attribute NAME`` or
+        ``label NAME`` where asked for.
     notes
         Sentences about what was found, left out or changed while reading.
     """
@@ -40,7 +41,17 @@ class Vectors:
         if "session" in self.columns:
             number = first_rows(self.columns["session"]).cast(pl.Float64)
             given["session"] = number.to_numpy()
+        given["attributes"] = self.named("attribute")
         return audit(first_rows(self.user).to_numpy(), self.vector, **given)
+
+    def named(self, kind: Literal["attribute", "label"]) -> dict[str, NDArray[Any]]:
+        """Columns of a kind by name, as text ``(n,)``; None where a value is missing."""
+        start = f"{kind} "
+        return {
+            name.removeprefix(start): series.to_numpy()
+            for name, series in self.columns.items()
+            if name.startswith(start)
+        }
 
 
 def first_rows(values: pl.Series) -> pl.Series:

@@ -195,6 +195,47 @@ def test_every_attack_that_applies_audits_bare_vectors(tmp_path: Path, name: str
     assert float(found.attacks[0].figures["lift"] or 0) > 2
 
 
+@pytest.mark.parametrize("kind", ["parquet", "npy"])
+def test_a_gate_ends_with_3_after_everything_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    data, path, out = frame(), tmp_path / f"vectors.{kind}", tmp_path / "out"
+    number = data["user_id"].str.slice(5).cast(pl.Int64)
+    data = data.with_columns(even=number % 2 == 0)
+    if kind == "parquet":
+        data.write_parquet(path)
+        columns: list[str | Path] = ["--attribute", "even"]
+    else:
+        np.save(path, np.array(data["vector"].to_list()))
+        np.save(tmp_path / "users.npy", number.to_numpy())
+        np.save(tmp_path / "even.npy", data["even"].to_numpy())
+        columns = ["--attribute", tmp_path / "even.npy", "--user", tmp_path / "users.npy"]
+    defense = "gaussian: {sigma_per_radius: 50}"
+    base = (path, *columns, "--replicates", "60", "--out", out, "--defense", defense)
+    # The undefended vectors are far above it.
+    if kind == "parquet":
+        assert command(monkeypatch, *base, "--fail-above-lift", "20") == 0
+        capsys.readouterr()
+    assert command(monkeypatch, *base, "--fail-above-top1", "0.0001") == 3
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0].startswith(f"latentprint: cosine under {defense}: top1 may be")
+    assert "allowed: 0.0001" in said.err
+    assert f"under {defense}, cosine: " in said.out
+    written = json.loads((out / "audit.json").read_text())
+    assert list(written["defended"]) == [defense]
+    assert written["attributes"][0]["num_users"] == 40
+    with (out / "audit.csv").open() as file:
+        rows = [(row["defense"], row["attack"]) for row in csv.DictReader(file)]
+    assert rows == [(d, a) for d in ("none", defense) for a in ("cosine", "euclidean")]
+    assert pl.read_parquet(out / "users.parquet")["defense"].unique().sort().to_list() == [
+        defense,
+        "none",
+    ]
+
+
 def replaced(**columns: Any) -> pl.DataFrame:
     return frame(6, 4).with_columns(**columns)
 
@@ -233,6 +274,21 @@ def replaced(**columns: Any) -> pl.DataFrame:
             ["--attack", "aggregated: {m: 3}"],
             "needs more probes of a user than the 2 that there are at most",
         ),
+        (replaced(), ["--defense", "gausian"], "there is no 'gausian'; did you mean 'gaussian'?"),
+        (replaced(), ["--defense", "gaussian: {sigma"], "--defense: must be a name, or 'name: {k"),
+        (
+            replaced(),
+            ["--defense", "projected"],
+            "vectors.parquet: defense projected: projected: found no labels",
+        ),
+        (replaced(), ["--attribute", "gender"], "no column 'gender'; found: user_id, vector, time"),
+        (
+            replaced(pair=pl.lit([1, 2])),
+            ["--attribute", "pair"],
+            "pair is List(Int64), must be text, numbers, true or false",
+        ),
+        (replaced(), ["--fail-above-lift", "0.5"], "fail-above-lift: found 0.5, allowed: 1"),
+        (replaced(), ["--fail-above-top1", "2"], "fail-above-top1: found 2, allowed: 0 to 1"),
         (replaced(), ["--forecast-to", "6"], "more than the 6 users of the gallery, got 6"),
         (
             replaced(role=pl.lit("test")),
