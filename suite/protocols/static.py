@@ -33,8 +33,8 @@ class Static(Protocol):
 
     References
     ----------
-    Permutation keyed by (42, user), first floor(n/2) to the gallery: source document D0 (claimed
-    figures: 28,361 users, 280,423 probes).
+    Permutation keyed by (42, user), first floor(n/2) to the gallery: "Phase 3B: LSTM Model"
+    (claimed figures: 28,361 users, 280,423 probes).
     """
 
     windows: tuple[Literal["train", "validation", "test"], ...] = ("test",)
