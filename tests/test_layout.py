@@ -15,11 +15,9 @@ from collections.abc import Collection
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import click
 import pytest
-import typer
 
-from suite import cli
+from tests.commandline import commands
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("suite", "models", "attacks", "tuning")
@@ -168,16 +166,7 @@ def test_sources_are_plain_ascii():
     assert [str(path) for path in sources() if not path.read_text().isascii()] == []
 
 
-def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
-    found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
-        inner = getattr(command, "commands", None)
-        found |= commands(command, f"{before}{name} ") if inner else {f"{before}{name}": command}
-    return found
-
-
 def test_the_flags_of_the_command_line_are_frozen():
-    group = typer.main.get_command(cli.app)
     found = {
         name: {
             flag
@@ -185,13 +174,13 @@ def test_the_flags_of_the_command_line_are_frozen():
             for flag in (*option.opts, *option.secondary_opts)
             if flag.startswith("-") and not flag.startswith("--no-")
         }
-        for name, command in commands(group).items()
+        for name, command in commands().items()
     }
     assert found == OPTIONS
 
 
 def test_every_command_and_flag_says_what_it_is_for():
-    for name, command in commands(typer.main.get_command(cli.app)).items():
+    for name, command in commands().items():
         assert command.help, name
         for option in command.params:
             assert getattr(option, "help", None), f"{name} {option.name}"

@@ -20,7 +20,9 @@ GIB = 2**30
 @app.command()
 def doctor(storage: Storage = None) -> None:
     """Say what was found on this machine, and what will be used."""
-    show(storage or os.environ.get("LATENTPRINT_STORAGE") or "runs")
+    from suite.publish.places import storage_url
+
+    show(storage_url(storage))
 
 
 def show(storage: str) -> None:

@@ -21,6 +21,9 @@ from suite.datasets.windows import cut_by_share, shares
 
 _DATES = ("train", "validation", "test", "end")
 
+HISTORY_DAYS = 7
+"""Days of events before a window that make a history, where windows are cut by date."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Dataset):
@@ -196,7 +199,7 @@ class Table(Dataset):
             return cut_by_share(log, items, shares(self.windows), self.history_days)
         days = {name: getattr(self, name) for name in _DATES}
         bounds = window_starts(days, self.time_zone)
-        history_days = 7 if self.history_days is None else self.history_days
+        history_days = HISTORY_DAYS if self.history_days is None else self.history_days
         refuse_outside(
             log["time"],
             bounds["train"] - timedelta(days=history_days),

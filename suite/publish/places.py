@@ -8,6 +8,11 @@ from pathlib import Path
 from suite.store.results import Store, public
 
 
+def storage_url(storage: str | None) -> str:
+    """Path or URI of the storage asked for, of that of the environment, or ``runs``."""
+    return storage or os.environ.get("LATENTPRINT_STORAGE") or "runs"
+
+
 def open_store(storage: str | None) -> Store:
     """Open the storage asked for, that of the environment, or ./runs.
 
@@ -17,7 +22,7 @@ def open_store(storage: str | None) -> Store:
         Inside a Ray job when the path is relative: the job's folder is a copy that is thrown away.
         Of a URI whose protocol is unknown, or whose library is not installed.
     """
-    url = storage or os.environ.get("LATENTPRINT_STORAGE") or "runs"
+    url = storage_url(storage)
     if _in_job() and "://" not in url and not Path(url).is_absolute():
         msg = (
             f"storage: found the relative path {url!r} inside a Ray job, whose folder is thrown "
