@@ -21,7 +21,8 @@ KEYS = """
 dataset synthetic model seed release protocol defense attack releases_m attacker_holds status
 reason auc auc_low auc_high ap f1 log_loss auc_own_head auc_refitted
 top1 top1_low top1_high top5 top10 top20 mrr mrr_low mrr_high mean_rank
-median_rank bits bits_low bits_high lift lift_low lift_high chance raw_lift raw_by num_gallery
+median_rank bits bits_low bits_high lift lift_low lift_high chance
+bound_top1 bound_lift bound_reason raw_lift raw_by num_gallery
 num_probes num_dropped num_users_always num_users_never per_user_top1 per_user_top1_low
 per_user_top1_high interval interval_reason num_parameters fit_s represent_s attack_s digest
 """

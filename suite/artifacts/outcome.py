@@ -53,6 +53,11 @@ class Outcome:
         Gallery and probe vectors that equal another one only since they are float32.
     num_tied_apart
         Probes whose true user ties with a gallery user of another vector.
+    bound_top1
+        What no attacker exceeds on these probes, see `attacks.certify`; None where nothing is
+        known to.
+    unbounded
+        Why not, under a defense.
     chosen
         Which of several attacks this is, where it was chosen among them on validation.
     """
@@ -63,6 +68,8 @@ class Outcome:
     facts: dict[str, float] = field(default_factory=dict)
     num_rounded: int = 0
     num_tied_apart: int = 0
+    bound_top1: float | None = None
+    unbounded: str = ""
     chosen: str = ""
 
     def mated(self) -> Mated:

@@ -33,6 +33,8 @@ class Representation:
         What bounds every attacker, for one release; None without a defense that gives a bound.
     uncertified
         Why a defense gives none.
+    num_releases
+        The most releases of a vector that the adversary observes, where there is a certificate.
     noise : (d, d)
         Covariance of the noise that a defense left in a vector; None where it adds none.
     """
@@ -42,6 +44,7 @@ class Representation:
     vector: NDArray[np.float32]
     certificate: base.AnyCertificate | None = None
     uncertified: str = ""
+    num_releases: int = 1
     noise: NDArray[np.float64] | None = None
 
     def save(self, folder: Path) -> None:
@@ -50,8 +53,9 @@ class Representation:
         Beside it certificate.json or uncertified.txt, and noise.npy, where there are such.
         """
         if self.certificate is not None:
-            plain = {"kind": type(self.certificate).__name__, **asdict(self.certificate)}
-            (folder / "certificate.json").write_text(json.dumps(plain))
+            plain = {"kind": type(self.certificate).__name__, "num_releases": self.num_releases}
+            text = json.dumps(plain | asdict(self.certificate))
+            (folder / "certificate.json").write_text(text)
         elif self.uncertified:
             (folder / "uncertified.txt").write_text(self.uncertified)
         if self.noise is not None:
@@ -83,18 +87,21 @@ class Representation:
             user_id[rows], event_id[rows] = piece["user_id"], piece["event_id"]
             vector[rows] = piece["vector"].combine_chunks().flatten().to_numpy().reshape(-1, d)
             start = rows.stop
-        known = (_certificate(folder), _text(folder / "uncertified.txt"), _noise(folder))
+        certificate, num_releases = _certificate(folder)
+        uncertified = _text(folder / "uncertified.txt")
+        known = (certificate, uncertified, num_releases, _noise(folder))
         return cls(user_id, event_id, vector, *known)
 
 
-def _certificate(folder: Path) -> base.AnyCertificate | None:
+def _certificate(folder: Path) -> tuple[base.AnyCertificate | None, int]:
     text = _text(folder / "certificate.json")
     if not text:
-        return None
+        return None, 1
     plain = json.loads(text)
+    num_releases = plain.pop("num_releases")
     kinds = (base.Certificate, base.MetricCertificate, base.GroupCertificate)
     made: base.AnyCertificate = {k.__name__: k for k in kinds}[plain.pop("kind")](**plain)
-    return made
+    return made, num_releases
 
 
 def _text(path: Path) -> str:

@@ -49,6 +49,11 @@ REPEATED = (
     "many as its user has events in the window. The AUC is that of one release."
 )
 
+BOUNDED = (
+    "(<= x): no attacker names users, each equally likely, at a lift above x, whatever it knows; "
+    "bound_reason in the CSV and JSON says why other defenses have no such bound."
+)
+
 MARKED = (
     "per user: lift and interval over users with equal weight, shown first if a few active users "
     "dominate the lift over probes or the AUC, so that its interval may cover less often than 95 % "
@@ -105,7 +110,7 @@ class Line:
         texts = [
             *(row.model, row.release, row.defense, row.attack),
             *("" if getattr(row, key) is None else str(getattr(row, key)) for key in observed),
-            self._lift(),
+            self._lift() + self._bound(),
             _two_decimals(self.amplification),
             _percent(self.mean("top1")),
             self._interval("auc", _rate),
@@ -122,6 +127,10 @@ class Line:
     def is_reliable(self) -> bool:
         """Whether no row has an unreliable interval over probes or events."""
         return all(row.interval != "unreliable" for row in self.rows)
+
+    def _bound(self) -> str:
+        bound = self.mean("bound_lift")
+        return "" if bound is None else f" (<= {_figure(bound)})"
 
     def _lift(self) -> str:
         """Lift over probes, preceded by the lift over users if its interval is unreliable."""
@@ -260,6 +269,7 @@ def notes(board: Leaderboard) -> list[str]:
         EXPLANATION,
         *([MARKED] if marked else []),
         *([REFITTED] if refitted else []),
+        *([BOUNDED] if any(row.bound_lift is not None for row in board.rows) else []),
         *([REPEATED] if "releases_m" in _observed(board) else []),
         *_below_chance(board),
         *([f"Claimed by {claimed.source}. {claimed.note}"] if claimed else []),

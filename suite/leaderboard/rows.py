@@ -78,6 +78,10 @@ class Row(BaseModel):
         log2 N - E[log2 rank].
     lift
         top1 / chance, with chance = 1/N.
+    bound_top1, bound_lift, bound_reason
+        What no attacker exceeds, whatever it knows, if each user is equally likely, and why there
+        is none under a defense, see `attacks.certify`. A bound on per_user_top1, and of top1 if
+        active users are no easier to identify.
     raw_lift
         Lift of the strongest attack on the model's own scaled inputs in the same protocol,
         undefended: the best pair of a block of the inputs and one of the suite's plain attacks,
@@ -139,6 +143,9 @@ class Row(BaseModel):
     lift_low: NonNegativeFloat | None = None
     lift_high: NonNegativeFloat | None = None
     chance: Rate | None = None
+    bound_top1: Rate | None = None
+    bound_lift: NonNegativeFloat | None = None
+    bound_reason: str | None = None
     raw_lift: NonNegativeFloat | None = None
     raw_by: str | None = None
     num_gallery: NonNegativeInt | None = None

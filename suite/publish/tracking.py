@@ -46,6 +46,7 @@ METRICS = {
     "reid/lift_low": "lift_low",
     "reid/lift_high": "lift_high",
     "reid/chance": "chance",
+    "reid/bound_lift": "bound_lift",
     "reid/raw_lift": "raw_lift",
 }
 """Metric key in MLflow -> key of the leaderboard."""

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from attacks import certify
 from attacks.base import Attack
 from attacks.gallery import Gallery, Histories
 from attacks.ranks.exact import Ranks
@@ -104,7 +105,7 @@ def attack(
     probe, num_rounded_probes = _rounded(probe, center)
 
     true_row = _rows_of(user, known)
-    probe, first = _pool(attacker, probe, user, true_row)
+    probe, first, largest = _pool(attacker, probe, user, true_row)
     true_row, unknown_events = true_row[first], unknown_events[first]
 
     facts: dict[str, float] = {}
@@ -133,7 +134,25 @@ def attack(
         facts=facts,
         num_rounded=num_rounded + num_rounded_probes,
         num_tied_apart=num_tied_apart(ranks.equal, gallery, true_row),
+        **_bound(attacker, probed, len(known), largest),
     )
+
+
+def _bound(
+    attacker: Attack, probed: Representation, num_gallery: int, largest: int
+) -> dict[str, Any]:
+    """Bound every attacker on probes of at most so many vectors, or say why nothing does."""
+    if probed.certificate is None:
+        return {"unbounded": probed.uncertified}
+    if attacker.together:
+        return {"unbounded": "the attack names probes together, each excluding the others"}
+    most = certify.bound(
+        probed.certificate,
+        num_gallery,
+        releases=largest * probed.num_releases,
+        num_released=max(num_gallery, len(np.unique(probed.user_id))),
+    )
+    return {"bound_top1": most}
 
 
 def _rounded(
@@ -175,7 +194,7 @@ def _pool(
     probe: NDArray[np.float32],
     user: NDArray[np.int64],
     true_row: NDArray[np.int64],
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
     """Average the probes that the adversary knows to be of one person.
 
     Returns
@@ -183,6 +202,8 @@ def _pool(
     probe : (n', d)
     first : (n',)
         Row of the first probe of each group.
+    largest
+        Probes of the largest group.
     """
     group = attacker.pool(np.unique(user, return_inverse=True)[1])
     group = np.where(np.isin(true_row, attacker.known_row), -1, group)
@@ -191,8 +212,9 @@ def _pool(
         raise ValueError(f"{type(attacker).__name__.lower()}: none of {len(group)} probes is left")
     _, first, group = np.unique(group[kept], return_index=True, return_inverse=True)
     if len(first) == len(probe):
-        return probe, kept
-    return user_means(probe[kept], group).astype(np.float32), kept[first]
+        return probe, kept, 1
+    largest = int(np.bincount(group).max())
+    return user_means(probe[kept], group).astype(np.float32), kept[first], largest
 
 
 def _histories(features: Features, events: pl.DataFrame) -> Histories:

@@ -80,6 +80,7 @@ def defend(
         released,
         vector=vector.astype(np.float32, copy=False),
         certificate=defender.certificate(),
+        num_releases=int(np.max(count, initial=1)),
         uncertified="" if defender.certificate() else why_none(defender),
         noise=_noise(defender, count),
     )

@@ -44,6 +44,10 @@ def measure(outcome: Outcome, predictions: Predictions | None = None) -> Measure
     credits = reid.credits(known.ranks, outcome.num_gallery)
     row: dict[str, Any] = figures(known.ranks, known.user_id, outcome.num_gallery)
     row["num_dropped"] = outcome.num_dropped
+    if outcome.bound_top1 is not None:
+        row["bound_top1"] = outcome.bound_top1
+        row["bound_lift"] = outcome.bound_top1 * outcome.num_gallery
+    row["bound_reason"] = outcome.unbounded or None
     extra = _open_set(outcome)
     reasons = [f"strongest on validation: {outcome.chosen}"] if outcome.chosen else []
     reasons += [BELOW_CHANCE] if row["lift_high"] < 1 else []

@@ -255,3 +255,11 @@ def test_claimed_rows_stand_apart_and_say_so():
 def test_figures_have_three_significant_digits(lift, text):
     (group,) = render.groups([row(lift=lift, chance=0.0001)])
     assert group.lines[0].cells(seeds=False)[4] == text
+
+
+def test_a_lift_stands_beside_what_no_attacker_exceeds():
+    bounded = board(row(bound_lift=41.3), row(bound_lift=41.5, seed=1))
+    (group,) = render.groups(bounded.rows)
+    assert group.lines[0].cells(seeds=False)[4] == "20.0 [15.0, 26.0] (<= 41.4)"
+    assert render.BOUNDED in render.notes(bounded)
+    assert render.BOUNDED not in render.notes(board(row()))

@@ -51,6 +51,9 @@ KEYS = [
     "lift_low",
     "lift_high",
     "chance",
+    "bound_top1",
+    "bound_lift",
+    "bound_reason",
     "raw_lift",
     "raw_by",
     "num_gallery",
@@ -190,7 +193,17 @@ def test_only_seconds_are_left_out_of_a_comparison(key):
         "attacker_holds": "undefended",
         "interval_reason": "few",
     }
-    texts = {"dataset", "model", "release", "protocol", "defense", "attack", "digest", "raw_by"}
+    texts = {
+        "dataset",
+        "model",
+        "release",
+        "protocol",
+        "defense",
+        "attack",
+        "digest",
+        "raw_by",
+        "bound_reason",
+    }
     base = {"reason": "", **({"reason": "x"} if key == "status" else {})}
     value = other.get(key, "other" if key in texts else 1)
 

@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from attacks.base import Attack
+from attacks.certify import bound
+from attacks.defenses.base import Certificate, GroupCertificate
 from suite.artifacts.outcome import Outcome
 from suite.artifacts.representation import Representation
 from suite.parts import Part
@@ -268,3 +270,37 @@ def test_what_is_saved_is_loaded(features, tmp_path):
     assert again.probes.equals(found.probes)
     assert again.probes.schema == found.probes.schema
     assert (again.num_gallery, again.num_dropped) == (found.num_gallery, found.num_dropped)
+
+
+def test_every_attacker_is_bounded_by_the_certificate_of_the_probes(features):
+    """A pooled probe is as many releases; users outside the gallery may be in its groups."""
+    noisy = replace(world(features), certificate=Certificate(1.0, 5.0, ""), num_releases=3)
+    pairs = Part(name="aggregated", parameters={"m": 2})
+    plain, pooled = run(features, noisy), run(features, noisy, attack=pairs)
+    assert plain.bound_top1 == bound(noisy.certificate, 22, releases=3)
+    assert pooled.bound_top1 == bound(noisy.certificate, 22, releases=3 * 2)
+    probed = run(features, world(features), protocol="rolling", probed=noisy)
+    assert probed.bound_top1 == plain.bound_top1
+    assert run(features, noisy, protocol="rolling", probed=world(features)).bound_top1 is None
+    grouped = replace(world(features), certificate=GroupCertificate(8, True, ""))
+    num_users = len(np.unique(grouped.user_id))
+    assert num_users > 22
+    assert run(features, grouped).bound_top1 == pytest.approx(num_users / (8 * 22))
+
+
+def test_where_nothing_bounds_every_attacker_it_is_said_why(features):
+    assert (
+        run(features, world(features)).bound_top1,
+        run(features, world(features)).unbounded,
+    ) == (
+        None,
+        "",
+    )
+    quantized = replace(world(features), uncertified="no noise")
+    assert run(features, quantized).unbounded == "no noise"
+    noisy = replace(world(features), certificate=Certificate(1.0, 5.0, ""))
+    matched = run(features, noisy, name="matching")
+    assert (matched.bound_top1, matched.unbounded[:33]) == (
+        None,
+        "the attack names probes together,",
+    )

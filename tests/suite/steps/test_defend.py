@@ -141,11 +141,13 @@ def test_an_adversary_knows_the_noise_in_what_it_observes(features, tmp_path):
         found = defended(features, released, releases_m=number)
         np.testing.assert_allclose(found.noise, variance * np.eye(3))
         assert found.certificate == Certificate(2.0, 0.5, "nothing")
+        assert found.num_releases == (6 if number == "all" else number)
     found.save(tmp_path)
     again = Representation.load(tmp_path)
     np.testing.assert_array_equal(again.vector, found.vector)
     np.testing.assert_array_equal(again.noise, found.noise)
     assert (again.certificate, again.uncertified) == (found.certificate, "")
+    assert again.num_releases == 6
 
 
 @pytest.mark.parametrize(

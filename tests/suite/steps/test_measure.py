@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -54,6 +55,13 @@ def test_reidentification_is_what_one_works_out_by_hand():
     }
     assert {key: row[key] for key in expected} == pytest.approx(expected)
     assert row["top5"] is row["top10"] is row["top20"] is None
+
+
+def test_the_bound_of_every_attacker_is_in_the_row_or_why_there_is_none():
+    row = measure(replace(outcome(), bound_top1=0.5)).row
+    assert (row["bound_top1"], row["bound_lift"], row["bound_reason"]) == (0.5, 2.0, None)
+    row = measure(replace(outcome(), unbounded="no noise")).row
+    assert (row.get("bound_top1"), row["bound_reason"]) == (None, "no noise")
 
 
 def test_the_figures_hold_the_keys_of_a_row_which_they_can_become():
