@@ -1,4 +1,4 @@
-"""The canonical tables that every dataset yields."""
+"""The canonical tables of all datasets, and the dataset interface."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import polars as pl
 UTC = pl.Datetime("us", "UTC")
 
 DATA_HOME = Path(os.environ.get("LATENTPRINT_DATA", "../shared/data"))
-"""Folder that holds the real data, one folder per dataset."""
+"""Folder of the real data, with one folder per dataset."""
 
 WINDOWS = ("train", "validation", "test")
-"""In time order; what lies before train is history only and has no events here."""
+"""In time order; what precedes train is history only and has no events."""
 
 EVENTS = pl.Schema(
     {
@@ -34,9 +34,9 @@ EVENTS = pl.Schema(
 """Columns of ``events``; any further Boolean column is one more label. A column ``sampled_for``
 (Int64) marks events that were not observed but sampled, see ``suite.datasets.negatives``.
 
-Ids of users, items and sessions are the native ones, where they are no numbers as
-``suite.datasets.reading.identifiers`` gives them: whatever is dealt by user (who is held out, the
-halves of ``static`` and ``disjoint``) is keyed by them and thus alike in every adapter."""
+Ids of users, items and sessions are the native ones, or if those are not integers the ones of
+``suite.datasets.reading.identifiers``: everything assigned by user (hold-out, the halves of
+``static`` and ``disjoint``) is keyed by them and thus equal in every adapter."""
 
 HISTORIES = pl.Schema(
     {
@@ -49,7 +49,7 @@ HISTORIES = pl.Schema(
     }
 )
 """One row per user and window; the four lists are equally long and in time order. A further
-column ``start`` (UTC), where there is one, is the user's own start of the window."""
+column ``start`` (UTC), if there is one, is the user's own start of the window."""
 
 ITEMS = pl.Schema(
     {
@@ -67,28 +67,28 @@ ITEMS = pl.Schema(
 List(Int32), the ids of the item's text in the vocabulary that the dataset's ``tokenizer`` names,
 from the opening to the closing token."""
 
-UNKNOWN_ITEM = "item without a row in the items table, nothing known of it"
-"""Reason by which events of such items are counted among the filled ones."""
+UNKNOWN_ITEM = "item without a row in the items table"
+"""Reason under which events of such items are counted as filled."""
 
 Group = Literal["content", "reader", "creator", "reader_creator"]
-"""Whom a wide feature is about: the item, its reader, its creator, or reader and creator."""
+"""Subject of a wide feature: the item, its reader, its creator, or reader and creator."""
 
 
 @dataclass(frozen=True)
 class WideFeature:
-    """A feature of an event that a dataset computes itself.
+    """A feature of an event that is computed by the dataset.
 
     Attributes
     ----------
     name
         Column of ``Tables.wide``.
     group
-        Whom it is about; ``reader`` and ``reader_creator`` describe the user, the others what
-        the user was shown.
+        Its subject; ``reader`` and ``reader_creator`` describe the user, the others what the
+        user was shown.
     unit
-        Of the column, for example ``count``, ``share`` or ``s``.
+        Unit of the column, for example ``count``, ``share`` or ``s``.
     source
-        What in the native files it is computed from.
+        Columns of the native files that it is computed from.
     """
 
     name: str
@@ -106,18 +106,18 @@ class Tables:
     events, histories, items
         Lazy tables with the columns above.
     starts
-        Start of each window (UTC), the first one where users have their own; every history of a
+        Start of each window (UTC), the earliest if users have their own; every history of a
         window ends before it.
     dropped
-        Rows left out, by reason.
+        Number of rows left out, by reason.
     filled
-        Rows kept although a value had to be assumed, by reason.
+        Number of rows kept with an imputed value, by reason.
     wide
         Further features of the events, for models that read many: ``event_id`` and one Float32
-        column for each of ``wide_features``, in raw units, null where unknown; one row for each
-        event, in any order. None where the dataset has none.
+        column for each of ``wide_features``, in raw units, null if unknown; one row for each
+        event, in any order. None if the dataset has none.
     wide_features
-        What the columns of ``wide`` are, in their order.
+        Descriptions of the columns of ``wide``, in their order.
     """
 
     events: pl.LazyFrame
@@ -134,41 +134,41 @@ class Dataset(ABC):
     """An engagement log in its native files.
 
     A subclass is a frozen dataclass; its keyword-only fields are its schema in the suite file.
-    ``wide_features`` is what ``widened`` adds.
+    ``wide_features`` are the features added by ``widened``.
     """
 
     wide_features: ClassVar[tuple[WideFeature, ...]] = ()
 
     @property
     def synthetic(self) -> bool:
-        """True marks every result of it as synthetic."""
+        """Whether users are simulated, which marks every result as synthetic."""
         return False
 
     @property
     def note(self) -> str:
-        """What every figure depends on and a reader must know; stands beside the name."""
+        """Caveat about all figures, shown with the dataset's name."""
         return ""
 
     @property
     def time_zone(self) -> str:
-        """Zone of the users' days and hours."""
+        """Time zone of the users' days and hours."""
         return "UTC"
 
     @property
     def tokenizer(self) -> str:
         """Vocabulary of the items' ``tokens``: a name or path of a Hugging Face tokenizer.
 
-        Empty where the items have no tokens.
+        Empty if the items have no tokens.
         """
         return ""
 
     @abstractmethod
     def files(self) -> list[Path]:
-        """Files whose content decides the result; their hashes go into the digest."""
+        """List the files that the tables depend on; their hashes are part of digests."""
 
     @abstractmethod
     def tables(self) -> Tables:
-        """Read the canonical tables; whoever takes them in calls ``suite.datasets.check.check``.
+        """Read the canonical tables; the caller validates them with ``suite.datasets.check.check``.
 
         Raises
         ------
@@ -177,19 +177,19 @@ class Dataset(ABC):
         """
 
     def widened(self, tables: Tables, *, holdout_users: float) -> Tables:
-        """Add ``wide`` to the checked tables; without wide features they stay as they are.
+        """Add ``wide`` to the checked tables, if the dataset has wide features.
 
         Parameters
         ----------
         tables
-            What ``tables`` gave, checked.
+            Checked result of ``tables``.
         holdout_users
-            Share of users in [0, 1), those of ``suite.datasets.holdout.held_out``, that no fitted
-            feature may see; like the windows after train.
+            Share of users in [0, 1), those of ``suite.datasets.holdout.held_out``, excluded from
+            the fit of features, like the windows after train.
 
         Raises
         ------
         ValueError
-            One line, as ``tables``.
+            One line, as for ``tables``.
         """
         return tables

@@ -1,4 +1,4 @@
-"""Validation on entry: what the canonical tables promise is checked here, not assumed."""
+"""Validation of the canonical tables."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import get_args
 
 import polars as pl
 
+from suite.allowed import counted
 from suite.datasets.base import EVENTS, HISTORIES, ITEMS, UNKNOWN_ITEM, UTC, WINDOWS, Group, Tables
 from suite.datasets.negatives import observed
 from suite.datasets.windows import start_of
 
 MIN_EVENTS = 4
-"""Labelled events that a user needs in train and in test to take part in the protocols."""
+"""Minimum number of a user's events in train and in test for the protocols."""
 
 _NO_HISTORY = "their users have no earlier event in the span of that window's history"
 
@@ -21,10 +22,10 @@ _LISTS = ("time", "item_id", "channel_1", "channel_2")
 
 
 def check(tables: Tables) -> Tables:
-    """Validate the canonical tables, drop the rows that cannot be used and order the events.
+    """Validate the canonical tables, drop unusable rows and sort the events.
 
     Exact duplicate events and events of users without a history in that window are dropped and
-    counted; histories without events are left out. Checking checked tables changes nothing.
+    counted; histories without events are left out. The check is idempotent.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def check(tables: Tables) -> Tables:
     events = events.sort(pl.col("window").cast(pl.Enum(WINDOWS)), "user_id", "time", "event_id")
     _check_labels(events, without)
     if not linkable_users(events):
-        also = f"; {num_without} events were dropped: {_NO_HISTORY}" if num_without else ""
+        also = f"; dropped {counted(num_without, 'event')}: {_NO_HISTORY}" if num_without else ""
         raise ValueError(
             f"events.user_id: no user has {MIN_EVENTS} events in train and in test, "
             f"at least {MIN_EVENTS} in each are needed{also}"
@@ -92,7 +93,7 @@ def _without_item(events: pl.DataFrame, items: pl.LazyFrame) -> int:
 
 
 def check_wide(tables: Tables) -> Tables:
-    """Validate the wide features of checked tables; none at all is valid.
+    """Validate the wide features of checked tables, if any.
 
     Raises
     ------
@@ -101,22 +102,27 @@ def check_wide(tables: Tables) -> Tables:
     """
     if tables.wide is None:
         if tables.wide_features:
-            raise ValueError(f"wide: missing, {len(tables.wide_features)} features are declared")
+            raise ValueError(
+                f"wide: missing, {counted(len(tables.wide_features), 'feature')} declared"
+            )
         return tables
     names = [feature.name for feature in tables.wide_features]
     if len(set(names)) < len(names) or not names:
-        raise ValueError(f"wide_features: found {len(names)}, names must be unique, at least one")
+        raise ValueError(
+            f"wide_features: found {counted(len(names), 'name')}, allowed: one or more, unique"
+        )
     for feature in tables.wide_features:
         if feature.group not in get_args(Group):
             raise ValueError(
                 f"wide_features.{feature.name}: group is {feature.group!r}, "
-                f"allowed are {', '.join(get_args(Group))}"
+                f"allowed: {', '.join(get_args(Group))}"
             )
     columns = pl.Schema({"event_id": pl.Int64(), **dict.fromkeys(names, pl.Float32())})
     _check_columns("wide", tables.wide, columns)
-    if (found := tables.wide.collect_schema().names()) != columns.names():
+    if (names_found := tables.wide.collect_schema().names()) != columns.names():
         raise ValueError(
-            f"wide: {len(found)} columns, must be the {len(columns)} declared ones in their order"
+            f"wide: found {counted(len(names_found), 'column')}, must be the {len(columns)} "
+            "declared ones in their order"
         )
     _check_wide_rows(tables.wide, tables.events, names)
     return tables
@@ -130,19 +136,19 @@ def _check_wide_rows(wide: pl.LazyFrame, events: pl.LazyFrame, names: list[str])
     missing = events.select("event_id").collect().join(ids, on="event_id", how="anti")
     if not missing.is_empty():
         raise ValueError(
-            f"wide.event_id: {missing.height} events have no row, first {missing.item(0, 0)}; "
-            "each needs one"
+            f"wide.event_id: no row for {counted(missing.height, 'event')}, first "
+            f"{missing.item(0, 0)}; every event needs one"
         )
     wrong = wide.select((~pl.col(names).is_finite()).sum()).collect(engine="streaming").row(0)
     for name, count in zip(names, wrong, strict=True):
         if count:
             raise ValueError(
-                f"wide.{name}: NaN or infinite in {count} rows, must be finite or null"
+                f"wide.{name}: NaN or infinite in {counted(count, 'row')}, must be finite or null"
             )
 
 
 def linkable_users(events: pl.DataFrame) -> int:
-    """Users with at least ``MIN_EVENTS`` observed events in train and in test."""
+    """Count the users with at least ``MIN_EVENTS`` observed events in train and in test."""
     counts = (
         observed(events)
         .group_by("user_id")
@@ -167,8 +173,8 @@ def _check_starts(tables: Tables) -> None:
         raise ValueError(f"starts: found {list(tables.starts)}, must be {list(WINDOWS)}")
     starts = list(tables.starts.values())
     if starts != sorted(starts):
-        found = ", ".join(f"{window} {start}" for window, start in tables.starts.items())
-        raise ValueError(f"starts: windows must be in time order, found {found}")
+        listed = ", ".join(f"{window} {start}" for window, start in tables.starts.items())
+        raise ValueError(f"starts: windows must be in time order, found {listed}")
 
 
 def _check_items(items: pl.LazyFrame) -> None:
@@ -176,7 +182,7 @@ def _check_items(items: pl.LazyFrame) -> None:
     if not len(ids):
         raise ValueError("items: empty, at least one row is needed")
     if ids.null_count():
-        raise ValueError(f"items.item_id: {ids.null_count()} nulls, none are allowed")
+        raise ValueError(f"items.item_id: found {counted(ids.null_count(), 'null')}, allowed: none")
     if ids.n_unique() < len(ids):
         raise ValueError(
             f"items.item_id: {ids.filter(ids.is_duplicated())[0]} occurs more than once, "
@@ -185,9 +191,9 @@ def _check_items(items: pl.LazyFrame) -> None:
 
 
 def _check_tokens(items: pl.LazyFrame) -> None:
-    found = items.collect_schema().get("tokens")
-    if found not in (None, pl.List(pl.Int32)):
-        raise ValueError(f"items.tokens: is {found}, must be {pl.List(pl.Int32)}")
+    dtype = items.collect_schema().get("tokens")
+    if dtype not in (None, pl.List(pl.Int32)):
+        raise ValueError(f"items.tokens: is {dtype}, must be {pl.List(pl.Int32)}")
 
 
 def _check_events(events: pl.DataFrame, tables: Tables) -> None:
@@ -196,7 +202,7 @@ def _check_events(events: pl.DataFrame, tables: Tables) -> None:
     labels = [name for name in events.columns if events.schema[name] == pl.Boolean]
     for column in dict.fromkeys([*EVENTS, *labels]):
         if column not in _NULLABLE and (nulls := events[column].null_count()):
-            raise ValueError(f"events.{column}: {nulls} nulls, none are allowed")
+            raise ValueError(f"events.{column}: found {counted(nulls, 'null')}, allowed: none")
     _check_windows("events", events["window"])
     if events["event_id"].n_unique() < events.height:
         first = events.filter(pl.col("event_id").is_duplicated())["event_id"][0]
@@ -213,11 +219,11 @@ def _check_events(events: pl.DataFrame, tables: Tables) -> None:
 def _check_windows(name: str, windows: pl.Series) -> None:
     unknown = sorted(set(windows.unique().to_list()) - set(WINDOWS))
     if unknown:
-        raise ValueError(f"{name}.window: found {unknown}, allowed are {list(WINDOWS)}")
+        raise ValueError(f"{name}.window: found {unknown}, allowed: {list(WINDOWS)}")
 
 
 def _started(events: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """Add the start of each event's window; null where it is the user's own and not known."""
+    """Add the start of each event's window; null if it is the user's own and unknown."""
     if "start" not in tables.histories.collect_schema():
         return events.with_columns(start=start_of(events.lazy(), tables.starts))
     own = tables.histories.select("user_id", "window", "start").collect(engine="streaming")
@@ -231,7 +237,7 @@ def _check_histories(tables: Tables) -> None:
         raise ValueError("histories: empty, at least one row is needed")
     for column in keys.columns:
         if nulls := keys[column].null_count():
-            raise ValueError(f"histories.{column}: {nulls} nulls, none are allowed")
+            raise ValueError(f"histories.{column}: found {counted(nulls, 'null')}, allowed: none")
     _check_windows("histories", keys["window"])
     twice = keys.select("user_id", "window").is_duplicated()
     if twice.any():
@@ -244,7 +250,7 @@ def _check_histories(tables: Tables) -> None:
 
 
 def _check_lists(tables: Tables) -> None:
-    """Look at every history once, keeping one row per kind of fault."""
+    """Check every history in one pass, with one example per kind of error."""
     time = pl.col("time")
     length = time.list.len()
     faults = {
@@ -254,10 +260,10 @@ def _check_lists(tables: Tables) -> None:
         "the four lists differ in length, must be equal": pl.any_horizontal(
             pl.col(column).list.len() != length for column in _LISTS[1:]
         ),
-        "time or item_id holds a null, none are allowed": pl.any_horizontal(
+        "time or item_id has a null, allowed: none": pl.any_horizontal(
             pl.col(column).list.drop_nulls().list.len() < length for column in _LISTS[:2]
         ),
-        "a channel holds NaN or an infinity, must be finite or null": pl.any_horizontal(
+        "a channel is NaN or infinite, must be finite or null": pl.any_horizontal(
             pl.col(column).list.eval(~pl.element().is_finite()).list.any() for column in _LISTS[2:]
         ),
         "time is not in ascending order": time.list.diff().list.min() < pl.duration(),
@@ -286,7 +292,7 @@ def _check_lists(tables: Tables) -> None:
 
 
 def _check_labels(events: pl.DataFrame, without: pl.DataFrame) -> None:
-    """Refuse a window with one class; ``without`` are the events dropped for want of a history."""
+    """Reject a window with one class; ``without`` are the events dropped without a history."""
     for window in WINDOWS:
         engaged = events.filter(pl.col("window") == window)["engaged"]
         if (
@@ -294,11 +300,11 @@ def _check_labels(events: pl.DataFrame, without: pl.DataFrame) -> None:
             and (lost := observed(without).filter(pl.col("window") == window)).height
         ):
             raise ValueError(
-                f"events: window {window!r} is empty, all its {lost.height} events were dropped: "
-                f"{_NO_HISTORY} (history_days)"
+                f"events: window {window!r} is empty, all of its events ({lost.height}) were "
+                f"dropped: {_NO_HISTORY} (history_days)"
             )
         if engaged.n_unique() < 2:
-            found = f"only {engaged[0]} in {len(engaged)} events" if len(engaged) else "no events"
+            seen = f"{counted(len(engaged), 'event')}, all {engaged[0]}" if len(engaged) else "none"
             raise ValueError(
-                f"events.engaged: {found} of window {window!r}, both classes are needed"
+                f"events.engaged: found {seen} in window {window!r}, both classes are needed"
             )

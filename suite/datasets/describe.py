@@ -1,4 +1,4 @@
-"""What a dataset holds, in the figures that one reads before running anything on it."""
+"""Summary figures of a dataset."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ class Description:
     Attributes
     ----------
     num_events, num_users, num_items
-        Observed events and their users and items, over all windows.
+        Number of observed events, their users and their items, over all windows.
     events_per_user
-        Median.
+        Median number of events per user.
     history_length
-        Median over users and windows.
+        Median length of histories over users and windows.
     windows
-        By window: ``start``, ``events``, ``users``, ``sampled`` events where there are any, and
-        the share of positives of each label, sampled events included;
-        where users have their own windows, ``start`` and ``last_start`` are the first and the
-        last of their starts.
+        By window: ``start``, ``events``, ``users``, ``sampled`` events if there are any, and the
+        share of positives of each label, sampled events included; if users have their own
+        windows, ``start`` and ``last_start`` are the first and the last of their starts.
     linkable_users
-        Users with at least 4 events in train and in test: those that the protocols use.
+        Number of users with at least 4 events in train and in test, which the protocols use.
     dropped, filled
-        Rows left out, and rows kept with an assumed value, by reason.
+        Number of rows left out, and kept with an imputed value, by reason.
     """
 
     num_events: int
@@ -47,7 +46,7 @@ class Description:
 
 
 def describe(tables: Tables) -> Description:
-    """Count what is in checked tables."""
+    """Compute the summary of checked tables."""
     with_sampled = tables.events.collect()
     events = observed(with_sampled)
     labels = [name for name, dtype in events.schema.items() if dtype == pl.Boolean]

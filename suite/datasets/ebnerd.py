@@ -103,18 +103,18 @@ class EBNeRD(Dataset):
     span into validation and test: both share one history file, which ends before the split.
     Channels: read seconds and scroll percentage.
 
-    The files give times without a zone. They are taken as wall-clock time in ``time_zone``.
+    Times in the files have no zone and are read as local times in ``time_zone``.
 
-    Licence: the publisher's own; rows may not be redistributed. Small has 18,827 users and 477,534
+    License: the publisher's own; rows may not be redistributed. Small has 18,827 users and 477,534
     impressions, large about 1 M users.
 
     Attributes
     ----------
     path
-        Folder of ``articles.parquet``, ``train`` and ``validation``, or one that holds exactly
-        one such folder (``ebnerd_demo``, ``ebnerd_small``, ``ebnerd_large``).
+        Folder with ``articles.parquet``, ``train`` and ``validation``, or one with exactly one
+        such subfolder (``ebnerd_demo``, ``ebnerd_small``, ``ebnerd_large``).
     time_zone
-        Zone of the times in the files, and of the users' days and hours.
+        Time zone of the files, and of the users' days and hours.
 
     References
     ----------
@@ -126,11 +126,11 @@ class EBNeRD(Dataset):
 
     @property
     def synthetic(self) -> bool:
-        """True where the files come from the simulator."""
+        """Whether the files were written by the simulator."""
         return (self._folder() / MARKER).exists()
 
     def files(self) -> list[Path]:
-        """List the five tables, and the marker of a simulated world."""
+        """List the five tables, and the marker of a simulation."""
         folder = self._folder()
         paths = [folder / name for name in LAYOUT]
         if missing := [str(path) for path in paths if not path.is_file()]:
@@ -183,10 +183,9 @@ class EBNeRD(Dataset):
         inner = sorted(path.parent for path in folder.glob("*/train") if path.is_dir())
         if len(inner) == 1:
             return inner[0]
-        found = ", ".join(path.name for path in inner) or "none"
+        listed = ", ".join(path.name for path in inner) or "none"
         raise ValueError(
-            f"{folder}: no train folder here; folders in it that have one: {found}, "
-            "exactly one is needed"
+            f"{folder}: no train folder; subfolders with one: {listed}, exactly one is needed"
         )
 
     def _utc(self, column: pl.Expr) -> pl.Expr:
@@ -195,7 +194,7 @@ class EBNeRD(Dataset):
         ).dt.convert_time_zone("UTC")
 
     def _impressions(self, path: Path) -> pl.DataFrame:
-        """Read a split as events without a window, each with what is missing in it."""
+        """Read a split as events without a window, with flags for missing values."""
         read_s = pl.col("next_read_time").fill_nan(None)
         scroll = pl.col("next_scroll_percentage").fill_nan(None)
         clicked = pl.col("article_ids_clicked")
@@ -225,7 +224,7 @@ class EBNeRD(Dataset):
         history = scan_parquet(path).select(
             user_id=pl.col("user_id").cast(pl.Int64),
             time=times.list.gather(order).list.eval(self._utc(pl.element())),
-            # Lists of unequal length stay as they are: the check names their user.
+            # Lists of unequal length are kept: the check reports their user.
             **{
                 name: pl.when(values.list.len() == times.list.len())
                 .then(values.list.gather(order, null_on_oob=True))
@@ -255,18 +254,18 @@ class EBNeRD(Dataset):
 
 
 def check_schema(path: Path, schema: pl.Schema) -> None:
-    """Compare a file's columns with the official ones, by its metadata alone.
+    """Compare a file's columns with the official ones, using its metadata only.
 
     Raises
     ------
     ValueError
         One line with every missing column and every wrong dtype.
     """
-    found = scan(path).collect_schema()
+    given = scan(path).collect_schema()
     wrong = [
-        f"{column} is {found.get(column, 'missing')}, must be {dtype}"
+        f"{column} is {given.get(column, 'missing')}, must be {dtype}"
         for column, dtype in schema.items()
-        if found.get(column) != dtype
+        if given.get(column) != dtype
     ]
     if wrong:
         raise ValueError(f"{path}: {'; '.join(wrong)}")

@@ -1,4 +1,4 @@
-"""Which users no fit may see."""
+"""Users held out from every fit."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 
 def held_out(user_id: NDArray[np.integer[Any]], share: float) -> NDArray[np.bool_]:
-    """Choose about this share of users, the same ones wherever it runs.
+    """Choose about this share of users by a hash of their ids.
 
-    The identifier goes through SplitMix64: the increment and the finalizer, that is the first
-    output of the generator seeded with it.
+    The hash is SplitMix64, increment and finalizer: the first output of the generator seeded with
+    the id.
 
     Parameters
     ----------
     user_id : (n,)
-        Identifiers, 64 bits; one that is chosen at a share stays chosen at larger ones.
+        Ids of 64 bits; one chosen at a share is also chosen at larger shares.
     share
         In [0, 1]; 0 chooses none, 1 all.
 

@@ -39,22 +39,22 @@ class KuaiRand(Dataset):
 
     Reads every ``log_*.csv`` and, where it exists, ``video_features_basic_*.csv`` (category =
     first tag, type = video_type, published = upload_dt) in the folder or its ``data`` folder.
-    Channels: watched seconds, and the percentage of the video's length, at most 100, null where
-    the length is unknown (0). Labels like, follow, comment and forward where the log has them.
-    Days are local. Licence: CC BY-SA 4.0. The Pure version has 27,285 users and 2.6 M events.
+    Channels: watched seconds, and the percentage of the video's length, at most 100, null if the
+    length is unknown (0). Labels like, follow, comment and forward if the log has them.
+    Days are local. License: CC BY-SA 4.0. The Pure version has 27,285 users and 2.6 M events.
 
     Attributes
     ----------
     path
         Folder of the files.
     time_zone
-        Zone of the users' days and hours, and of the four dates.
+        Time zone of the users' days and hours, and of the four dates.
     train, validation, test
         First day of each window.
     end
-        The day after the last one of test.
+        Day after the last one of test.
     history_days
-        Days that the history of a window looks back.
+        Number of days that the history of a window covers.
 
     References
     ----------
@@ -75,7 +75,7 @@ class KuaiRand(Dataset):
         return self._logs() + self._features()
 
     def tables(self) -> Tables:
-        """Read the logs and cut them into windows; see ``Dataset.tables``."""
+        """Read the logs and split them into windows; see ``Dataset.tables``."""
         days = {
             "train": self.train,
             "validation": self.validation,
@@ -101,8 +101,8 @@ class KuaiRand(Dataset):
         )
         features = self._video_features()
         tables = cut(log, self._items(native, features), bounds, self.history_days)
-        known = features.select(item_id="video_id").lazy()
-        unknown = tables.events.join(known, on="item_id", how="anti").select(pl.len()).collect()
+        described = features.select(item_id="video_id").lazy()
+        unknown = tables.events.join(described, on="item_id", how="anti").select(pl.len()).collect()
         if features.is_empty() or not unknown.item():
             return tables
         return replace(tables, filled={UNKNOWN_ITEM: unknown.item()})
@@ -135,15 +135,15 @@ class KuaiRand(Dataset):
         )
 
     def _logs(self) -> list[Path]:
-        logs = self._found("log_*.csv")
+        logs = self._matching("log_*.csv")
         if not logs:
-            raise ValueError(f"{self.path}: no log_*.csv here or in data/, at least one is needed")
+            raise ValueError(f"{self.path}: no log_*.csv in it or in data/, at least one is needed")
         return logs
 
     def _features(self) -> list[Path]:
-        return self._found("video_features_basic*.csv")
+        return self._matching("video_features_basic*.csv")
 
-    def _found(self, pattern: str) -> list[Path]:
+    def _matching(self, pattern: str) -> list[Path]:
         folder = Path(self.path)
         return sorted(folder.glob(pattern)) or sorted((folder / "data").glob(pattern))
 
@@ -155,7 +155,7 @@ def _read_log(path: Path) -> pl.DataFrame:
             column in log.columns
             and not (values := log[column].unique().sort()).is_in([0, 1]).all()
         ):
-            raise ValueError(f"{path}: {column} holds {values.to_list()[:5]}, allowed are 0 and 1")
+            raise ValueError(f"{path}: {column}: found {values.to_list()[:5]}, allowed: 0 and 1")
     return log
 
 
@@ -164,7 +164,7 @@ def _read(
     required: Mapping[str, DataTypeClass],
     optional: Mapping[str, DataTypeClass] = MappingProxyType({}),
 ) -> pl.DataFrame:
-    """Read the named columns of a CSV file; of the optional ones those that it has."""
+    """Read the required columns of a CSV file, and the optional ones that it has."""
     as_text = scan(path)
     header = as_text.collect_schema().names()
     require(path, list(required), header)
@@ -176,14 +176,14 @@ def _read(
             rows = pl.scan_csv(path, schema_overrides=dtypes, glob=False)
             return rows.select(*dtypes).collect()
         except pl.exceptions.PolarsError:
-            # Polars names neither the row nor, always, the value.
-            found = collect(as_text.select(*dtypes), path)
+            # Polars reports neither the row nor, in all cases, the value.
+            text = collect(as_text.select(*dtypes), path)
             for column, dtype in dtypes.items():
                 if dtype == pl.Int64:
-                    _refuse_other_than_whole(path, found[column])
+                    _refuse_other_than_whole(path, text[column])
             raise
 
 
 def _refuse_other_than_whole(path: Path, text: pl.Series) -> None:
     whole = text.str.contains(r"^-?[0-9]+$") & text.cast(pl.Int64, strict=False).is_not_null()
-    refuse_where(~whole, text, partial(place, path), "a whole number")
+    refuse_where(~whole, text, partial(place, path), "an integer")

@@ -1,4 +1,4 @@
-"""What says that an event was engaged with: 0 and 1, some values of a column, or a threshold."""
+"""The label of a log: 0 and 1, some values of a column, or a threshold."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """How a column says that the user engaged.
+    """Rule that derives engagement from a column.
 
     Attributes
     ----------
     column
         Name of the column; Boolean, or 0 and 1, unless one of the following is given.
     positive
-        Values that are engaged, all others are not; ``buy`` is text, ``4`` any number of that
+        Values that mean engagement, all others do not; ``buy`` is text, ``4`` any number of that
         value.
     at_least, above, at_most, below
-        Bounds of engaged numbers; all that are given must hold.
+        Bounds on numbers; all given ones must hold.
     """
 
     column: str
@@ -39,7 +39,7 @@ class Label:
 
     @property
     def bounds(self) -> dict[str, float]:
-        """Bounds that are given."""
+        """The given bounds."""
         given = {name: getattr(self, name) for name in BOUNDS}
         return {name: bound for name, bound in given.items() if bound is not None}
 
@@ -62,14 +62,16 @@ def label(given: str | Mapping[str, Any], above: float | None = None) -> Label:
     keys: dict[str, Any] = {"column": given} if isinstance(given, str) else dict(given)
     if above is not None:
         if "above" in keys:
-            raise ValueError(f"above: found {above:g} beside label.above, allowed is one of them")
+            raise ValueError(f"above: found {above:g} and label.above, allowed: one of them")
         keys["above"] = above
-    known = [field.name for field in fields(Label)]
+    allowed = [field.name for field in fields(Label)]
     for key in keys:
-        if key not in known:
-            raise ValueError(f"label: unknown key {key!r}; {nearest(str(key), known)}")
+        if key not in allowed:
+            raise ValueError(f"label: unknown key {key!r}; {nearest(str(key), allowed)}")
     if not isinstance(keys.get("column"), str):
-        raise ValueError(f"label.column: found {keys.get('column')!r}, must be the name of one")
+        raise ValueError(
+            f"label.column: found {keys.get('column')!r}, must be the name of a column"
+        )
     for name in BOUNDS:
         if name in keys and not _is_number(keys[name]):
             raise ValueError(f"label.{name}: found {keys[name]!r}, must be a number")
@@ -87,7 +89,7 @@ def _values(keys: Mapping[str, Any]) -> tuple[Any, ...]:
         if not isinstance(value, str | bool) and not _is_number(value):
             raise ValueError(f"label.positive: found {value!r}, must be texts, numbers or booleans")
     if bounds := [name for name in BOUNDS if name in keys]:
-        raise ValueError(f"label: found {', '.join(bounds)} beside positive, allowed is one kind")
+        raise ValueError(f"label: found {', '.join(bounds)} and positive, allowed: one of the two")
     return tuple(given)
 
 
@@ -96,25 +98,25 @@ def _is_number(value: Any) -> bool:
 
 
 def engaged(values: pl.Series, label: Label, path: str) -> pl.Series:
-    """Say which events were engaged with.
+    """Determine which events are engaged.
 
     Parameters
     ----------
     values : (n,)
-        The label's column, also as text.
+        The label's column, possibly as text.
     path
-        File that it is from, for messages.
+        Its file, for messages.
 
     Returns
     -------
     Series
-        Boolean; null where the value is null or NaN.
+        Boolean; null if the value is null or NaN.
 
     Raises
     ------
     ValueError
-        One line: a value that is neither 0 nor 1, or no number where there is a bound; none of
-        the values named as positive.
+        One line: a value is neither 0 nor 1, or not a number although there is a bound, or no
+        value is a positive one.
     """
     if label.positive:
         return _among(values, label, path)
@@ -130,7 +132,7 @@ def engaged(values: pl.Series, label: Label, path: str) -> pl.Series:
 
 
 def _among(values: pl.Series, label: Label, path: str) -> pl.Series:
-    """Compare with the positive values: texts as text without blanks around, numbers by value."""
+    """Compare with the positive values: text without surrounding blanks, numbers by value."""
     text = values.cast(pl.String).str.strip_chars()
     numbers = _numbers(values)
     spelled = [value for value in label.positive if isinstance(value, str)]
@@ -143,8 +145,8 @@ def _among(values: pl.Series, label: Label, path: str) -> pl.Series:
     if not held.any():
         most = text.drop_nulls().value_counts(sort=True)[text.name].head(_SHOWN).to_list()
         raise ValueError(
-            f"{path}: {label.column} holds none of {list(label.positive)}, the most "
-            f"frequent of its {text.n_unique()} values are {', '.join(map(repr, most))}"
+            f"{path}: {label.column} has none of the values {list(label.positive)}; the most "
+            f"frequent of its {text.n_unique()} are {', '.join(map(repr, most))}"
         )
     return held
 
@@ -158,12 +160,12 @@ _COMPARED: dict[str, Callable[[pl.Series, float], pl.Series]] = {
 
 
 def _refuse_others(values: pl.Series, others: pl.Series, label: Label, path: str) -> None:
-    """Name the first value that does not fit; what is missing is not a value."""
+    """Reject the first invalid value; missing ones are ignored."""
     wrong = (others & _given(values)).arg_true()
     if not len(wrong):
         return
     allowed = (
-        f"a number to be compared with {' and '.join(label.bounds)}"
+        f"a number, for {' and '.join(label.bounds)}"
         if label.bounds
         else "Boolean, or 0 and 1, or any value with positive: [...], at_least: ... in label"
     )
@@ -178,12 +180,12 @@ def _given(values: pl.Series) -> pl.Series:
 
 
 def _numbers(values: pl.Series) -> pl.Series:
-    """Read values as numbers, null where they are none; true and false are 1 and 0."""
+    """Read values as numbers, null if they are not; true and false are 1 and 0."""
     if not values.dtype.is_numeric() and values.dtype != pl.Boolean:
         lower = values.cast(pl.String).str.strip_chars().str.to_lowercase()
         values = lower.replace({"true": "1", "false": "0"})
     return values.cast(pl.Float64, strict=False).fill_nan(None)
 
 
-def _where(known: pl.Series, held: pl.Series) -> pl.Series:
-    return pl.select(pl.when(known).then(held)).to_series().alias(held.name)
+def _where(present: pl.Series, held: pl.Series) -> pl.Series:
+    return pl.select(pl.when(present).then(held)).to_series().alias(held.name)

@@ -1,4 +1,4 @@
-"""From a bare log of events to the canonical tables: windows by date, histories by look-back."""
+"""From a log of events to the canonical tables: windows by date, histories by look-back."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def zone(name: str) -> ZoneInfo:
 
 
 def midnight(day: date, time_zone: str) -> datetime:
-    """Start of a local day, as UTC."""
+    """Return the start of a local day in UTC."""
     local = datetime(day.year, day.month, day.day, tzinfo=zone(time_zone))
     return local.astimezone(ZoneInfo("UTC"))
 
 
 def window_starts(days: Mapping[str, date], time_zone: str) -> dict[str, datetime]:
-    """Start of each window, and ``end`` of the last, from their dates.
+    """Compute the start of each window, and the ``end`` of the last, from their dates.
 
     Parameters
     ----------
@@ -40,22 +40,22 @@ def window_starts(days: Mapping[str, date], time_zone: str) -> dict[str, datetim
     Raises
     ------
     ValueError
-        If a value is not a date or the four do not ascend.
+        A value is not a date, or the four are not in ascending order.
     """
     for name, day in days.items():
         if not isinstance(day, date):
             raise ValueError(f"{name}: found {day!r}, must be a date such as 2022-04-12")
     ascending = sorted(set(days.values()))
     if list(days.values()) != ascending:
-        found = ", ".join(f"{name} {day}" for name, day in days.items())
-        raise ValueError(f"windows: dates must ascend, found {found}")
+        listed = ", ".join(f"{name} {day}" for name, day in days.items())
+        raise ValueError(f"windows: dates must be in ascending order, found {listed}")
     return {name: midnight(day, time_zone) for name, day in days.items()}
 
 
 def cut(
     log: pl.DataFrame, items: pl.LazyFrame, bounds: Mapping[str, datetime], history_days: int
 ) -> Tables:
-    """Cut a log into windows, each with the histories of the days before it.
+    """Split a log into windows, each with the histories of the days before it.
 
     Parameters
     ----------
@@ -65,20 +65,20 @@ def cut(
     items
         Canonical items.
     bounds
-        Start of each window and ``end``, the end of the last, as ``window_starts`` gives them.
+        Start of each window and ``end``, the end of the last, from ``window_starts``.
     history_days
-        Days of 24 h before a window that its histories look back.
+        Number of 24-hour days before a window that its histories cover.
 
     Returns
     -------
     Tables
         Event ids are row numbers of the log without its exact duplicates, sorted by time, user,
-        item and then every other column, further labels last, whatever the order in the file.
+        item and then every other column, further labels last, independent of the order in the file.
 
     Raises
     ------
     ValueError
-        One line, if ``history_days`` is less than 1 or leaves no history at all.
+        One line: ``history_days`` is less than 1 or leaves no history.
     """
     unique, dropped = numbered(log, history_days)
     earliest = bounds["train"] - timedelta(days=history_days)
@@ -107,22 +107,23 @@ def _refuse_without_history(
     counts = dict(in_windows(used.lazy(), starts).group_by("window").len().collect().iter_rows())
     listed = ", ".join(f"{window} {counts.get(window, 0)}" for window in starts)
     raise ValueError(
-        f"history_days: found {history_days}, which leaves no history: all {sum(counts.values())} "
-        f"events would be dropped, since their users have no earlier event in that span ({listed})"
+        f"history_days: found {history_days}, which leaves no history: all events "
+        f"({sum(counts.values())}) would be dropped, since their users have no earlier event in "
+        f"that span ({listed})"
     )
 
 
 def numbered(log: pl.DataFrame, history_days: int | None) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Give the events their ids, without exact duplicates; say how many of those there were.
+    """Drop and count exact duplicates, and assign event ids.
 
     Raises
     ------
     ValueError
-        If ``history_days`` is less than 1.
+        ``history_days`` is less than 1.
     """
     if history_days is not None and history_days < 1:
         raise ValueError(f"history_days: found {history_days}, must be at least 1")
-    # Labels that not every adapter knows come last, so that all number the same events alike.
+    # Labels that not all adapters have come last, so that all assign the same ids.
     rest = sorted(
         set(log.columns) - {"time", "user_id", "item_id"},
         key=lambda name: (name not in EVENTS and name not in CHANNELS, name),
@@ -133,7 +134,7 @@ def numbered(log: pl.DataFrame, history_days: int | None) -> tuple[pl.DataFrame,
 
 
 def in_windows(log: pl.LazyFrame, starts: Mapping[str, datetime]) -> pl.LazyFrame:
-    """Events at or after the first start, each in the latest window that has begun."""
+    """Assign events at or after the first start to the latest window that has begun."""
     begun = pl.DataFrame(
         {"window": list(starts), "start": list(starts.values())},
         schema={"window": pl.String, "start": UTC},
@@ -149,13 +150,13 @@ def in_windows(log: pl.LazyFrame, starts: Mapping[str, datetime]) -> pl.LazyFram
 def earlier_events(
     log: pl.LazyFrame, starts: Mapping[str, datetime], history_days: int
 ) -> pl.LazyFrame:
-    """For each window, every user's events of the ``history_days`` before it.
+    """Collect every user's events of the ``history_days`` before each window.
 
     Parameters
     ----------
     log
-        ``user_id, item_id, time, channel_1, channel_2`` and ``event_id``, which orders events of
-        the same instant.
+        ``user_id, item_id, time, channel_1, channel_2`` and ``event_id``, which orders
+        simultaneous events.
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Sampled negatives, for logs that hold only what people engaged with.
+"""Sampled negatives, for logs of positives only.
 
-A sampled event is the copy of an observed one with an item that its user never had. It serves fits
-and prediction metrics; protocols release and link observed events only. Every figure of prediction
-depends on how the negatives are drawn (Krichene and Rendle 2020), which the dataset's name says.
+A sampled event is a copy of an observed one with an item that its user never had. It is used for
+fits and prediction metrics; protocols release and link observed events only. All prediction figures
+depend on how negatives are sampled (Krichene and Rendle 2020), which the dataset's name states.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from suite.datasets.base import Tables
 from suite.registry import nearest
 
 FROM = ("popular", "uniform")
-"""How items are drawn: in proportion to their events in the log, or all alike."""
+"""Sampling distribution of items: in proportion to their events in the log, or uniform."""
 
 SAMPLED = "sampled_for"
-"""Column of events with sampled ones among them: the ``event_id`` copied, null where observed."""
+"""Column of events that include sampled ones: the copied ``event_id``, null if observed."""
 
 _ROUNDS = 32
-"""Draws before the items that are left are listed: a user may have had nearly all of them."""
+"""Rounds of rejection sampling before the remaining items are listed."""
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Negatives:
-    """How many negatives are sampled, and how.
+    """Number and distribution of sampled negatives.
 
     Attributes
     ----------
     per_positive
-        Of each observed event, distinct items.
+        Number of distinct items per observed event.
     source
         One of ``FROM``.
     seed
-        Of the draws.
+        Seed of the sampling.
 
     References
     ----------
@@ -53,7 +53,7 @@ class Negatives:
     seed: int = 0
 
     def __str__(self) -> str:
-        """Say it in the words of every table."""
+        """Return the text shown in every table."""
         return f"sampled negatives, {self.per_positive} per positive, {self.source}"
 
 
@@ -65,46 +65,44 @@ def negatives(given: Mapping[str, Any]) -> Negatives:
     ValueError
         One line: the key, what was found, what is allowed.
     """
-    known = {"per_positive": "per_positive", "from": "source", "seed": "seed"}
+    fields = {"per_positive": "per_positive", "from": "source", "seed": "seed"}
     for key in given:
-        if key not in known:
-            raise ValueError(f"negatives: unknown key {key!r}; {nearest(str(key), known)}")
-    found = Negatives(**{known[key]: value for key, value in given.items()})
+        if key not in fields:
+            raise ValueError(f"negatives: unknown key {key!r}; {nearest(str(key), fields)}")
+    parsed = Negatives(**{fields[key]: value for key, value in given.items()})
     for key, least in (("per_positive", 1), ("seed", 0)):
         value = given.get(key, least)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(
-                f"negatives.{key}: found {value!r}, must be a whole number from {least}"
-            )
-    if found.source not in FROM:
-        raise ValueError(f"negatives.from: found {found.source!r}, allowed are {', '.join(FROM)}")
-    return found
+            raise ValueError(f"negatives.{key}: found {value!r}, must be an integer from {least}")
+    if parsed.source not in FROM:
+        raise ValueError(f"negatives.from: found {parsed.source!r}, allowed: {', '.join(FROM)}")
+    return parsed
 
 
 def observed(events: pl.DataFrame) -> pl.DataFrame:
-    """Leave out the sampled events."""
+    """Return the events without the sampled ones."""
     return events.filter(pl.col(SAMPLED).is_null()) if SAMPLED in events.columns else events
 
 
 def with_negatives(tables: Tables, log: pl.DataFrame, how: Negatives) -> Tables:
-    """Add sampled negatives to a log of positives that was cut into windows.
+    """Add sampled negatives to a log of positives that was split into windows.
 
     Parameters
     ----------
     tables
-        All events engaged.
+        Tables in which all events are engaged.
     log
-        ``user_id, item_id`` of all events, those outside of the windows too: what a user had at
-        any time is never sampled for them, and ``popular`` counts its rows.
+        ``user_id, item_id`` of all events, including those outside of the windows: items that a
+        user had at any time are never sampled for them, and ``popular`` counts all rows.
     how
-        Number and kind.
+        Number and distribution.
 
     Returns
     -------
     Tables
-        With the sampled events, which differ from the copied one in ``item_id``, ``event_id`` and
-        ``engaged``; their item was not published after the event. They are the same in whatever
-        order the log comes.
+        With the sampled events, which differ from the copied ones in ``item_id``, ``event_id`` and
+        ``engaged``; their item was not published after the event. They do not depend on the order
+        of the log.
     """
     positives = tables.events.sort("event_id").collect()
     pool = _pool(log, tables.items, how)
@@ -118,19 +116,19 @@ def with_negatives(tables: Tables, log: pl.DataFrame, how: Negatives) -> Tables:
         engaged=pl.lit(value=False),
     )
     without = chosen.size - sampled.height
-    lacking = {"negative, the user having had every item": without} if without else {}
+    missing = {"negative of a user who has had every item": without} if without else {}
     events = positives.with_columns(pl.lit(None, pl.Int64).alias(SAMPLED))
     return replace(
         tables,
         events=pl.concat([events, sampled]).lazy(),
-        dropped=tables.dropped | lacking,
+        dropped=tables.dropped | missing,
         filled=tables.filled | {str(how): sampled.height},
     )
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """Items to draw from, and who had which: M items, sorted by id."""
+    """The M items to sample from, sorted by id, and the users who had them."""
 
     item_id: Ints
     weight: NDArray[np.float64]
@@ -141,14 +139,14 @@ class _Pool:
     def is_had(self, user: Ints, item: Ints) -> NDArray[np.bool_]:
         key = user * len(self.item_id) + item
         place = np.searchsorted(self.had, key).clip(max=len(self.had) - 1)
-        found: NDArray[np.bool_] = self.had[place] == key
-        return found
+        is_had: NDArray[np.bool_] = self.had[place] == key
+        return is_had
 
 
 def _pool(log: pl.DataFrame, items: pl.LazyFrame, how: Negatives) -> _Pool:
     counts = log.group_by("item_id").len("weight").sort("item_id")
     published = items.select("item_id", pl.col("published").dt.epoch("us")).collect()
-    known = counts.join(published, on="item_id", how="left", maintain_order="left")
+    dated = counts.join(published, on="item_id", how="left", maintain_order="left")
     item_id, user_id = counts["item_id"].to_numpy(), log["user_id"].unique().sort().to_numpy()
     pairs = log.select("user_id", "item_id").unique()
     user = np.searchsorted(user_id, pairs["user_id"].to_numpy())
@@ -157,17 +155,17 @@ def _pool(log: pl.DataFrame, items: pl.LazyFrame, how: Negatives) -> _Pool:
     return _Pool(
         item_id,
         weight if how.source == "popular" else np.ones(len(item_id)),
-        known["published"].fill_null(np.iinfo(np.int64).min).to_numpy(),
+        dated["published"].fill_null(np.iinfo(np.int64).min).to_numpy(),
         user_id,
         np.sort(user * len(item_id) + item),
     )
 
 
 def _draw(positives: pl.DataFrame, pool: _Pool, how: Negatives) -> Ints:
-    """Choose a row of the pool for each positive and each of its negatives; -1 where none is left.
+    """Choose a row of the pool for each negative of each positive; -1 if none is left.
 
-    By rejection, which draws from the weights of the items that are allowed; what is still open
-    after many rounds by listing those.
+    Uses rejection sampling by weight, and after ``_ROUNDS`` rounds samples from a list of the
+    allowed items.
     """
     rng = np.random.default_rng(how.seed)
     user = np.searchsorted(pool.user_id, positives["user_id"].to_numpy())
@@ -178,7 +176,7 @@ def _draw(positives: pl.DataFrame, pool: _Pool, how: Negatives) -> Ints:
         waiting = np.arange(positives.height)
         for _ in range(_ROUNDS):
             item = np.searchsorted(up_to, rng.random(len(waiting)) * up_to[-1], side="right")
-            item = item.clip(max=len(up_to) - 1)  # a product may be rounded up to the sum
+            item = item.clip(max=len(up_to) - 1)  # rounding may give the sum itself
             refused = pool.is_had(user[waiting], item) | (pool.published[item] > time[waiting])
             refused |= (chosen[waiting, :nth] == item[:, None]).any(axis=1)
             chosen[waiting[~refused], nth] = item[~refused]

@@ -1,4 +1,4 @@
-"""Simulated news readers, written in EB-NeRD's files and read back by its adapter."""
+"""Simulated news readers, written as EB-NeRD files and read by the EB-NeRD adapter."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from suite.datasets.simulators.ebnerd import simulate
 
 @dataclass(frozen=True, kw_only=True)
 class Synthetic(Dataset):
-    """Simulated news readers of a chosen individuality; nothing follows from it for real ones.
+    """Simulated news readers of given individuality; results do not carry over to real ones.
 
     Attributes
     ----------
     users
         Number of readers.
     seed
-        Of the world; the seeds of a suite are those of training.
+        Seed of the simulation; the seeds of a suite are those of training.
     identity
-        In [0, 1]: how individual readers are; 0: all alike.
+        Individuality of readers, in [0, 1]; 0: all readers are alike.
     drift
-        In [0, 1]: how much readers change from week to week.
+        Change of readers from week to week, in [0, 1].
     history_days
         At least 7; train and validation histories share ``history_days - 7`` days.
     """
@@ -42,17 +42,17 @@ class Synthetic(Dataset):
 
     @property
     def time_zone(self) -> str:
-        """Zone of the readers' days and hours."""
+        """Time zone of the readers' days and hours."""
         return EBNeRD.time_zone
 
     def files(self) -> list[Path]:
-        """No file decides the result: the parameters and the simulator's source do."""
+        """List no files: the tables depend on the parameters and the simulator's code only."""
         return []
 
     def tables(self) -> Tables:
-        """Simulate, then read all of it into memory; see ``Dataset.tables``.
+        """Simulate, then read everything into memory; see ``Dataset.tables``.
 
-        For worlds larger than memory write the files with ``simulate`` and read them as ebnerd.
+        For simulations larger than memory, write files with ``simulate`` and read them as ebnerd.
         """
         with tempfile.TemporaryDirectory(prefix="latentprint-synthetic-") as folder:
             world = Path(folder) / "world"
@@ -65,7 +65,7 @@ class Synthetic(Dataset):
                 history_days=self.history_days,
             )
             tables = EBNeRD(path=str(world)).tables()
-            # The files go when this returns, so nothing lazy may be left.
+            # The files are removed on return, so everything must be collected.
             return replace(
                 tables,
                 events=tables.events.collect().lazy(),

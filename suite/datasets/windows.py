@@ -1,8 +1,8 @@
-"""Windows of a log's users by their own events: the first share of each is history, and so on.
+"""Windows by shares of each user's events: the first share is history, and so on.
 
-On ratings, which most people give in one sitting, dates leave hardly anybody with events in two
-windows. Shares give every user the same windows, at the price that one user's test may lie before
-another's train.
+In logs of ratings most users have all their events in one sitting, so that with dates few have
+events in two windows. With shares all users have events in all windows, but one user's test window
+may precede another's train window.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Shares:
     Attributes
     ----------
     history, train, validation, test
-        Positive; they add up to 1. Denominators are at most 10,000, so that counts fit 64 bits.
+        Positive, with sum 1. Denominators are at most 10,000, so that counts fit in 64 bits.
     """
 
     history: Fraction
@@ -39,7 +39,7 @@ class Shares:
     test: Fraction
 
     def starts(self) -> dict[str, Fraction]:
-        """Share of a user's events that lies before each window."""
+        """Share of a user's events before each window."""
         before = accumulate((self.history, self.train, self.validation))
         return dict(zip(WINDOWS, before, strict=True))
 
@@ -59,51 +59,51 @@ def shares(given: str | Mapping[str, Any]) -> Shares:
         if key != "share":
             raise ValueError(f"windows: unknown key {key!r}; {nearest(str(key), ['share'])}")
     try:
-        found = [Fraction(str(value)) for value in given["share"]]
+        fractions = [Fraction(str(value)) for value in given["share"]]
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         raise ValueError(f"windows: found {given!r}, allowed: {_SPELLED}") from None
-    total = sum(found, start=Fraction(0))
-    if len(found) != 4 or min(found) <= 0 or abs(total - 1) > Fraction(1, 10**6):
-        listed = ", ".join(f"{float(value):g}" for value in found)
+    total = sum(fractions, start=Fraction(0))
+    if len(fractions) != 4 or min(fractions) <= 0 or abs(total - 1) > Fraction(1, 10**6):
+        listed = ", ".join(f"{float(value):g}" for value in fractions)
         raise ValueError(
-            f"windows: found the shares {listed}, must be four positive ones that add up to 1: "
+            f"windows: found the shares {listed}, must be four positive ones with sum 1: "
             "history, train, validation, test"
         )
-    return Shares(*((value / total).limit_denominator(10_000) for value in found))
+    return Shares(*((value / total).limit_denominator(10_000) for value in fractions))
 
 
 def cut_by_share(
     log: pl.DataFrame, items: pl.LazyFrame, shares: Shares, history_days: int | None = None
 ) -> Tables:
-    """Cut each user's events into windows, each with the history of as many events before it.
+    """Split each user's events into windows, each with a history of the events before it.
 
-    Of n events in time order the first floor(n x history) are history only, and so on. Events of
-    one instant are never parted: all belong to the latest window that starts with one of them. A
-    window's history is the user's last floor(n x history) events before its start, so that the
-    histories of train and test share an event only where history is more than train and
-    validation together.
+    Of n events in time order the first floor(n x history) are history only, and so on.
+    Simultaneous events are never separated: all belong to the latest window that starts with one
+    of them. A window's history is the user's last floor(n x history) events before its start, so
+    that the histories of train and test share events only if history exceeds train and validation
+    together.
 
     Parameters
     ----------
     log
-        As of ``suite.datasets.log.cut``.
+        As for ``suite.datasets.log.cut``.
     items
         Canonical items.
     shares
-        Of each user's events.
+        Shares of each user's events.
     history_days
-        Days of 24 h that histories look back, if that is shorter.
+        Maximum number of 24-hour days that histories cover.
 
     Returns
     -------
     Tables
-        Histories have a column ``start``, the user's own; ``starts`` are the first of them. Event
-        ids as of ``suite.datasets.log.cut``.
+        Histories have a column ``start``, the user's own; ``starts`` are the earliest ones. Event
+        ids as in ``suite.datasets.log.cut``.
 
     Raises
     ------
     ValueError
-        If there is no event, or ``history_days`` is less than 1.
+        There is no event, or ``history_days`` is less than 1.
     """
     unique, dropped = numbered(log, history_days)
     if unique.is_empty():
@@ -125,7 +125,7 @@ def cut_by_share(
 
 
 def start_of(histories: pl.LazyFrame, starts: Mapping[str, datetime]) -> pl.Expr:
-    """Start of the window of each history: the user's own where there is one.
+    """Start of the window of each history: the user's own if there is one.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _windowed(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _histories(rows: pl.DataFrame, history_days: int | None) -> Iterator[pl.DataFrame]:
-    """Last events before each window's start, the rows being in time order within a user."""
+    """Last events before each window's start; rows must be in time order within users."""
     for window in WINDOWS:
         start = pl.col(window)
         reached = pl.lit(value=True)
@@ -174,5 +174,5 @@ def _histories(rows: pl.DataFrame, history_days: int | None) -> Iterator[pl.Data
 
 
 def _earliest(per_user: pl.DataFrame) -> dict[str, datetime]:
-    found = per_user.select(pl.col(*WINDOWS).min())
-    return dict(found.row(0, named=True))
+    earliest = per_user.select(pl.col(*WINDOWS).min())
+    return dict(earliest.row(0, named=True))

@@ -142,9 +142,7 @@ def test_a_user_has_one_history_in_a_window():
 def test_an_unknown_window_is_named_with_the_allowed_ones(table):
     text = message(changed(table, at(0, "window", pl.lit("holiday"))))
 
-    assert text == (
-        f"{table}.window: found ['holiday'], allowed are ['train', 'validation', 'test']"
-    )
+    assert text == (f"{table}.window: found ['holiday'], allowed: ['train', 'validation', 'test']")
 
 
 @pytest.mark.parametrize(
@@ -153,14 +151,14 @@ def test_an_unknown_window_is_named_with_the_allowed_ones(table):
 )
 def test_a_null_is_refused_where_none_is_allowed(table, column):
     assert message(changed(table, at(0, column, None))) == (
-        f"{table}.{column}: 1 nulls, none are allowed"
+        f"{table}.{column}: found 1 null, allowed: none"
     )
 
 
 def test_a_further_label_may_not_hold_nulls():
     tables = changed("events", like=pl.when(pl.col("event_id") > 0).then(pl.lit(value=True)))
 
-    assert message(tables) == "events.like: 1 nulls, none are allowed"
+    assert message(tables) == "events.like: found 1 null, allowed: none"
 
 
 def test_session_and_device_may_be_null():
@@ -197,9 +195,9 @@ def test_an_event_before_its_window_is_refused():
         ("item_id", [5, 6], "the four lists differ in length, must be equal"),
         ("channel_2", [1.0] * 4, "the four lists differ in length, must be equal"),
         ("channel_1", None, "a list is null, must be an empty list"),
-        ("item_id", [5, None, 6], "time or item_id holds a null, none are allowed"),
-        ("channel_1", [1.0, float("nan"), 2.0], "a channel holds NaN or an infinity"),
-        ("channel_2", [1.0, None, float("inf")], "a channel holds NaN or an infinity"),
+        ("item_id", [5, None, 6], "time or item_id has a null, allowed: none"),
+        ("channel_1", [1.0, float("nan"), 2.0], "a channel is NaN or infinite"),
+        ("channel_2", [1.0, None, float("inf")], "a channel is NaN or infinite"),
         (
             "time",
             [START - timedelta(hours=hours) for hours in (1, 2, 3)],
@@ -226,7 +224,7 @@ def test_one_class_in_a_window_is_refused(window):
     text = message(changed("events", one_class.otherwise("engaged").alias("engaged")))
 
     assert text == (
-        f"events.engaged: only False in 8 events of window '{window}', both classes are needed"
+        f"events.engaged: found 8 events, all False in window '{window}', both classes are needed"
     )
 
 
@@ -235,7 +233,7 @@ def test_a_window_without_events_is_refused():
     without = tables.events.filter(pl.col("window") != "validation")
 
     assert message(replace(tables, events=without)) == (
-        "events.engaged: no events of window 'validation', both classes are needed"
+        "events.engaged: found none in window 'validation', both classes are needed"
     )
 
 
@@ -323,15 +321,18 @@ def test_wide_features_may_hold_nulls_and_stand_in_any_order_of_events():
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
-        (replace(valid(), wide_features=WIDE), "wide: missing, 2 features are declared"),
-        (widened(features=WIDE[:1] * 2), "wide_features: found 2, names must be unique"),
-        (widened(features=()), "wide_features: found 0, names must be unique, at least one"),
+        (replace(valid(), wide_features=WIDE), "wide: missing, 2 features declared"),
+        (
+            widened(features=WIDE[:1] * 2),
+            "wide_features: found 2 names, allowed: one or more, unique",
+        ),
+        (widened(features=()), "wide_features: found 0 names, allowed: one or more, unique"),
         (
             widened(features=(WIDE[0], replace(WIDE[1], group="item"))),
-            "wide_features.hashtags: group is 'item', allowed are content, reader, creator",
+            "wide_features.hashtags: group is 'item', allowed: content, reader, creator",
         ),
-        (widened(features=WIDE[::-1]), "wide: 3 columns, must be the 3 declared ones"),
-        (widened(pl.lit(1).alias("more")), "wide: 4 columns, must be the 3 declared ones"),
+        (widened(features=WIDE[::-1]), "wide: found 3 columns, must be the 3 declared ones"),
+        (widened(pl.lit(1).alias("more")), "wide: found 4 columns, must be the 3 declared ones"),
         (
             replace(widened(), wide=widened().wide.with_columns(followers=1)),
             "wide: followers is Int32, must be Float32",
@@ -345,7 +346,7 @@ def test_wide_features_may_hold_nulls_and_stand_in_any_order_of_events():
         ),
         (
             replace(widened(), wide=widened().wide.slice(1)),
-            "wide.event_id: 1 events have no row, first 0; each needs one",
+            "wide.event_id: no row for 1 event, first 0; every event needs one",
         ),
         (
             replace(widened(), wide=widened().wide.with_columns(event_id=pl.lit(3, pl.Int64))),

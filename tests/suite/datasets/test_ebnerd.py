@@ -197,12 +197,12 @@ def test_a_folder_that_holds_several_releases_is_refused(tmp_path):
     for name in ("ebnerd_demo", "ebnerd_small"):
         write(tmp_path / name, rows_of())
 
-    with pytest.raises(ValueError, match="have one: ebnerd_demo, ebnerd_small, exactly one is"):
+    with pytest.raises(ValueError, match="with one: ebnerd_demo, ebnerd_small, exactly one is"):
         check(EBNeRD(path=str(tmp_path)).tables())
 
 
 def test_a_folder_without_a_release_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no train folder here; .* none, exactly one is needed"):
+    with pytest.raises(ValueError, match=r"no train folder; .* none, exactly one is needed"):
         EBNeRD(path=str(tmp_path)).files()
 
 

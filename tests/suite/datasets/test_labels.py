@@ -72,12 +72,12 @@ def test_a_name_alone_and_a_bound_beside_it_are_a_label():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"positive": ["buy"]}, "label.column: found None, must be the name of one"),
+        ({"positive": ["buy"]}, "label.column: found None, must be the name of a column"),
         ({"column": "e", "positives": ["b"]}, "label: unknown key 'positives'; did you mean 'pos"),
         ({"column": "e", "positive": "buy"}, "label.positive: found 'buy', must be a list such"),
         ({"column": "e", "positive": []}, "label.positive: found [], must be a list such as"),
         ({"column": "e", "positive": [None]}, "label.positive: found None, must be texts, numbe"),
-        ({"column": "e", "positive": ["b"], "above": 1}, "label: found above beside positive"),
+        ({"column": "e", "positive": ["b"], "above": 1}, "label: found above and positive"),
         ({"column": "e", "at_least": "4"}, "label.at_least: found '4', must be a number"),
         ({"column": "e", "at_least": True}, "label.at_least: found True, must be a number"),
         ({"column": "e", "at_least": NAN}, "label.at_least: found nan, must be a number"),
@@ -90,7 +90,7 @@ def test_other_labels_are_refused(given, said):
 
 
 def test_two_bounds_of_one_kind_are_refused():
-    with pytest.raises(ValueError, match=r"above: found 3 beside label.above, allowed is one"):
+    with pytest.raises(ValueError, match=r"above: found 3 and label.above, allowed: one of"):
         label({"column": "rating", "above": 2}, 3)
 
 
@@ -103,7 +103,7 @@ def test_two_bounds_of_one_kind_are_refused():
         (
             ["view", "view", "cart"],
             {"positive": ["buy"]},
-            "log.csv: event holds none of ['buy'], the most frequent of its 2 values are 'view', "
+            "log.csv: event has none of the values ['buy']; the most frequent of its 2 are 'view', "
             "'cart'",
         ),
     ],

@@ -145,7 +145,7 @@ def test_dates_of_windows_must_ascend():
 
     with pytest.raises(
         ValueError,
-        match="windows: dates must ascend, found train 2022-04-16, validation 2022-04-16",
+        match="windows: dates must be in ascending order, found train 2022-04-16, validation ",
     ):
         window_starts(days, "UTC")
 

@@ -108,7 +108,7 @@ def test_what_is_left_of_a_nearly_full_shop_is_found(tmp_path):
     of_a = sampled(tables).filter(pl.col("item_id") == 299)
 
     assert of_a.height == 299 - 119
-    assert tables.dropped["negative, the user having had every item"] == of_a.height
+    assert tables.dropped["negative of a user who has had every item"] == of_a.height
 
 
 def test_draws_depend_on_the_seed_and_not_on_the_order_of_the_file(tmp_path):
@@ -204,11 +204,11 @@ def test_a_label_beside_negatives_must_hold_for_every_event(tmp_path):
     ("given", "said"),
     [
         ({"per_positives": 4}, "negatives: unknown key 'per_positives'; did you mean 'per_positiv"),
-        ({"per_positive": 0}, "negatives.per_positive: found 0, must be a whole number from 1"),
-        ({"per_positive": 1.5}, "negatives.per_positive: found 1.5, must be a whole number from"),
-        ({"per_positive": True}, "negatives.per_positive: found True, must be a whole number"),
-        ({"seed": -1}, "negatives.seed: found -1, must be a whole number from 0"),
-        ({"from": "recent"}, "negatives.from: found 'recent', allowed are popular, uniform"),
+        ({"per_positive": 0}, "negatives.per_positive: found 0, must be an integer from 1"),
+        ({"per_positive": 1.5}, "negatives.per_positive: found 1.5, must be an integer from"),
+        ({"per_positive": True}, "negatives.per_positive: found True, must be an integer"),
+        ({"seed": -1}, "negatives.seed: found -1, must be an integer from 0"),
+        ({"from": "recent"}, "negatives.from: found 'recent', allowed: popular, uniform"),
     ],
 )
 def test_other_negatives_are_refused(given, said):

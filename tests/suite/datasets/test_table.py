@@ -238,7 +238,7 @@ def test_a_label_of_other_values_needs_a_threshold(tmp_path):
 def test_a_null_label_is_refused(tmp_path):
     rows = visits().with_columns(pl.when(pl.col("when").dt.day() != 5).then("done").alias("done"))
 
-    assert message(table(tmp_path, rows)) == "events.engaged: 8 nulls, none are allowed"
+    assert message(table(tmp_path, rows)) == "events.engaged: found 8 nulls, allowed: none"
 
 
 def test_a_device_out_of_range_is_refused(tmp_path):
@@ -280,9 +280,7 @@ def test_events_of_items_without_a_row_are_counted(tmp_path):
     tables = check(table(tmp_path, items=str(tmp_path / "pages.csv")).tables())
 
     unknown = visits().filter(pl.col("when").dt.day().is_between(4, 9), pl.col("page") != "page-1")
-    assert tables.filled == {
-        "item without a row in the items table, nothing known of it": unknown.height
-    }
+    assert tables.filled == {"item without a row in the items table": unknown.height}
     assert check(tables).filled == tables.filled
     assert check(table(tmp_path).tables()).filled == {}
 
@@ -293,7 +291,7 @@ def test_a_history_too_short_for_anybody_says_how_many_events_it_costs(tmp_path)
 
     assert check(table(tmp_path, rows, history_days=2).tables()).dropped["no history"] == 0
     assert message(table(tmp_path, rows, history_days=1)) == (
-        "history_days: found 1, which leaves no history: all 24 events would be dropped, since "
+        "history_days: found 1, which leaves no history: all events (24) would be dropped, since "
         "their users have no earlier event in that span (train 8, validation 8, test 8)"
     )
 
@@ -302,8 +300,8 @@ def test_a_window_that_a_short_history_empties_is_named_with_its_events(tmp_path
     rows = visits().filter(pl.col("when").dt.day().is_in([2, 3, 4, 6, 7, 8]))
 
     assert message(table(tmp_path, rows, history_days=1)) == (
-        "events: window 'validation' is empty, all its 16 events were dropped: their users have no "
-        "earlier event in the span of that window's history (history_days)"
+        "events: window 'validation' is empty, all of its events (16) were dropped: their users "
+        "have no earlier event in the span of that window's history (history_days)"
     )
 
 
@@ -314,7 +312,7 @@ def test_users_whom_a_short_history_drops_are_counted_where_nobody_is_linkable(t
     few = few.filter(of_zoe | (pl.col("when").dt.day() != 9))
 
     assert message(table(tmp_path, few, history_days=1)).endswith(
-        "at least 4 in each are needed; 8 events were dropped: their users have no earlier event "
+        "at least 4 in each are needed; dropped 8 events: their users have no earlier event "
         "in the span of that window's history"
     )
 
