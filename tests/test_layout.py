@@ -240,7 +240,8 @@ def test_a_file_put_into_its_folder_is_found_and_tested_without_an_edit(tmp_path
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package)
     (tmp_path / "tests").mkdir()
-    for file in ("tests/conftest.py", "tests/test_contracts.py", "pyproject.toml"):
+    copied = ("tests/conftest.py", "tests/parts.py", "tests/test_contracts.py", "pyproject.toml")
+    for file in copied:
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "attacks" / "chance.py").write_text(CHANCE)
     (tmp_path / "attacks" / "defenses" / "careless.py").write_text(CARELESS)

@@ -306,19 +306,6 @@ def test_an_unreachable_server_is_named_without_its_password(closed_port, capfd)
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("http://me:p@ss/w@host:5000/x", "http://host:5000/x"),
-        ("https://token@host", "https://host"),
-        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db"),
-        ("sqlite:////runs/mlflow.db", "sqlite:////runs/mlflow.db"),
-    ],
-)
-def test_a_uri_is_shown_without_user_and_password(uri, shown):
-    assert tracking.public(uri) == shown
-
-
 def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "mlflow.db").write_text("a poem, at least a hundred characters long\n" * 9)
     with pytest.raises(ValueError, match=r"mlflow\.db failed .*: is it sqlite:///FILE"):

@@ -14,7 +14,7 @@ import pytest
 
 from suite.store.atomic import replace
 from suite.store.marker import DamagedError, Marker
-from suite.store.results import MARKER, STALE_S, Store
+from suite.store.results import MARKER, STALE_S, Store, public
 
 DIGEST = "0f" * 32
 
@@ -371,3 +371,16 @@ def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it(tmp_
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://me:p@ss/w@host:5000/x", "http://host:5000/x"),
+        ("https://token@host", "https://host"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db"),
+        ("sqlite:////runs/mlflow.db", "sqlite:////runs/mlflow.db"),
+    ],
+)
+def test_a_uri_is_shown_without_user_and_password(uri, shown):
+    assert public(uri) == shown
