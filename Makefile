@@ -21,7 +21,7 @@ $(VENV)/ready: pyproject.toml docker/constraints.txt
 	@echo "latentprint: installing into $(VENV), a few minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --no-compile --progress-bar off torch -c docker/constraints.txt
-	$(BIN)/pip install --no-compile --progress-bar off -e '.[$(FAISS),test,text]' -c docker/constraints.txt
+	$(BIN)/pip install --no-compile --progress-bar off -e '.[$(FAISS),test,text,dp]' -c docker/constraints.txt
 	@# On all cores, where pip uses one. Some packages contain templates that are not valid Python.
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.blocks.defenses import Representation, Strengths
 from models.blocks.layers import ItemEmbedding, Residual, dense, repeat_rows
+from models.blocks.privacy import Privacy, Unit
 from models.defended import Defended
 from models.network import TensorBatch
 
@@ -31,6 +32,7 @@ class BidirectionalLstm(nn.Module):
         self.ahead = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)
         self.back = nn.ModuleList(nn.LSTM(width, hidden, batch_first=True) for width in widths)
         self.dropout = nn.Dropout(dropout)
+        self.hidden = hidden
 
     def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
         """Encode left-aligned steps.
@@ -51,11 +53,14 @@ class BidirectionalLstm(nn.Module):
         length = mask.sum(dim=1, keepdim=True)
         mirrored = torch.where(mask, length - 1 - step, step).unsqueeze(2)
         padded = ~mask.unsqueeze(2)
+        # The LSTM's own zeros would not be batched under torch.func.vmap.
+        zeros = steps.new_zeros(1, len(steps), self.hidden)
+        start = (zeros, zeros)
         for layer, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
             if layer:
                 steps = self.dropout(steps)
-            forward, _ = ahead(steps)
-            backward, _ = back(steps.gather(1, mirrored.expand_as(steps)))
+            forward, _ = ahead(steps, start)
+            backward, _ = back(steps.gather(1, mirrored.expand_as(steps)), start)
             backward = backward.gather(1, mirrored.expand_as(backward))
             steps = torch.cat([forward, backward], dim=2).masked_fill(padded, 0.0)
         return steps
@@ -85,7 +90,9 @@ class Bilstm(Defended):
     dropout
         Dropout rate after each dense layer, in [0, 1).
     noise, bottleneck, adversarial
-        Defenses while training, as in ``mlp``.
+        Training-time defenses, as in ``mlp``.
+    dp, max_grad_norm, noise_multiplier, epsilon, delta
+        Differentially private training, as in ``mlp``.
     """
 
     uses_sequence = True
@@ -109,6 +116,11 @@ class Bilstm(Defended):
         noise: float = 0.0,
         bottleneck: float = 0.0,
         adversarial: float = 0.0,
+        dp: Unit = "none",
+        max_grad_norm: float = 1.0,
+        noise_multiplier: float | None = None,
+        epsilon: float | None = None,
+        delta: float = 1e-5,
     ) -> None:
         sizes = {
             "hidden": hidden,
@@ -126,7 +138,9 @@ class Bilstm(Defended):
             raise ValueError(msg)
         strengths = Strengths(noise, bottleneck, adversarial)
         strengths.check("bilstm")
-        super().__init__(strengths)
+        privacy = Privacy(dp, max_grad_norm, noise_multiplier, epsilon, delta)
+        privacy.check("bilstm", adversarial)
+        super().__init__(strengths, privacy)
         self.step = nn.Sequential(nn.Linear(2, 64), nn.LayerNorm(64), nn.SiLU())
         self.lstm = BidirectionalLstm(64, hidden, num_layers, lstm_dropout)
         self.attention = nn.MultiheadAttention(2 * hidden, heads, batch_first=True)

@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from models.blocks.defenses import MOST_USERS, Adversary, Representation, Strengths
+from models.blocks.privacy import Privacy
 from models.network import Network, TensorBatch
 
 
@@ -23,9 +24,10 @@ class Defended(Network):
     representation: Representation
     output: nn.Linear
 
-    def __init__(self, strengths: Strengths) -> None:
+    def __init__(self, strengths: Strengths, privacy: Privacy) -> None:
         super().__init__()
         self.strengths = strengths
+        self.privacy = privacy
         self.adversary: Adversary | None = None
 
     def set_num_users(self, num_users: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.blocks.defenses import Representation, Strengths
 from models.blocks.layers import ItemEmbedding, Residual, dense
+from models.blocks.privacy import Privacy, Unit
 from models.defended import Defended
 from models.network import TensorBatch
 
@@ -46,12 +47,24 @@ class Mlp(Defended):
     adversarial
         Strength of the reversed gradient of a head that names the event's user among the users
         of the fit; 0: none. The head is not part of the state nor of ``num_parameters``.
+    dp
+        Unit of differentially private training, ``example`` or ``user``; ``none``: off. It
+        protects membership in the training data, not the vector computed from a user's own input.
+        Not together with ``adversarial``.
+    max_grad_norm
+        Largest norm of a unit's gradient, for ``dp``.
+    noise_multiplier, epsilon
+        Noise relative to ``max_grad_norm``, or the epsilon it must reach; ``dp`` needs one of them.
+    delta
+        Of the guarantee of ``dp``; below 1 / units.
 
     References
     ----------
     Noise: Bishop, "Training with Noise is Equivalent to Tikhonov Regularization", 1995.
     Bottleneck: Alemi et al., "Deep Variational Information Bottleneck", ICLR 2017.
     Adversarial: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016.
+    Private: Abadi et al., "Deep Learning with Differential Privacy", CCS 2016; per user: McMahan et
+    al., "Learning Differentially Private Recurrent Language Models", ICLR 2018.
     """
 
     num_aggregates = 21
@@ -62,7 +75,7 @@ class Mlp(Defended):
         "dropout": ("uniform", 0.0, 0.5),
     }
 
-    def __init__(  # each is a setting in the suite file
+    def __init__(  # noqa: PLR0913  # each is a setting in the suite file
         self,
         *,
         width: int = 256,
@@ -73,6 +86,11 @@ class Mlp(Defended):
         noise: float = 0.0,
         bottleneck: float = 0.0,
         adversarial: float = 0.0,
+        dp: Unit = "none",
+        max_grad_norm: float = 1.0,
+        noise_multiplier: float | None = None,
+        epsilon: float | None = None,
+        delta: float = 1e-5,
     ) -> None:
         if min(width // 2, depth, dim) < 1:
             msg = f"mlp: width must be >= 2, depth and dim >= 1, got {width}, {depth}, {dim}"
@@ -81,7 +99,9 @@ class Mlp(Defended):
             raise ValueError(f"mlp: widths must be one or more numbers >= 1, got {list(widths)}")
         strengths = Strengths(noise, bottleneck, adversarial)
         strengths.check("mlp")
-        super().__init__(strengths)
+        privacy = Privacy(dp, max_grad_norm, noise_multiplier, epsilon, delta)
+        privacy.check("mlp", adversarial)
+        super().__init__(strengths, privacy)
         self.item = ItemEmbedding()
         num_inputs = self.num_aggregates + self.item.num_outputs + self.num_continuous
         stack = widths or (*[width] * depth, width // 2)

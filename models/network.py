@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.base import Batch, Model
+from models.blocks.privacy import Privacy
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class Network(Model, nn.Module):
     pretrains: ClassVar[bool] = False
     """Whether ``pretrain`` does anything."""
 
+    privacy: Privacy | None = None
+    """How training is private; None or false: not at all."""
+
     training_only: ClassVar[tuple[str, ...]] = ()
     """Submodules used in training only: not in ``state`` and not in ``num_parameters``."""
 
@@ -94,7 +98,7 @@ class Network(Model, nn.Module):
         """Representation ``(B, D)`` and logits ``(B, num_labels)``.
 
         In training mode logits may have an additional first axis, with a loss for each entry.
-        Scalar penalties may follow, each a sum over events that is added to the loss.
+        Penalties ``(B,)`` may follow, which the loss adds.
         """
 
     @abstractmethod

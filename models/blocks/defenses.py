@@ -78,8 +78,8 @@ class Representation(nn.Module):
             Without noise.
         read : (B, D)
             With noise while training, otherwise the same.
-        penalty : () or None
-            Sum over the events, to be added to the loss.
+        penalty : (B,) or None
+            To be added to the loss.
         """
         vectors: Tensor = self.linear(inputs)
         if self.norm is None:
@@ -100,7 +100,7 @@ class Representation(nn.Module):
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence of Gaussians from the standard normal, in nats, summed over all entries.
+    """KL divergence of Gaussians from the standard normal, ``(B,)``, in nats.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     # A sum of so many terms is not accurate in bfloat16.
     precise = torch.promote_types(mean.dtype, torch.float32)
     mean, log_variance = mean.to(precise), log_variance.to(precise)
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
 
 
 class Adversary(nn.Module):
@@ -134,17 +134,17 @@ class Adversary(nn.Module):
         self.head = nn.Sequential(nn.Linear(dim, 2 * dim), nn.SiLU(), nn.Linear(2 * dim, num_users))
 
     def forward(self, vectors: Tensor, user: Tensor) -> Tensor:
-        """Cross entropy in nats, summed over the events.
+        """Cross entropy ``(B,)`` in nats.
 
         Parameters
         ----------
         vectors : (B, D)
             As released.
         user : (B,)
-            In [0, N); events with -1 do not count.
+            In [0, N); -1 gives 0.
         """
         logits = self.head(reverse(vectors, self.strength))
-        return F.cross_entropy(logits, user, ignore_index=-1, reduction="sum")
+        return F.cross_entropy(logits, user, ignore_index=-1, reduction="none")
 
 
 def reverse(values: Tensor, strength: float) -> Tensor:

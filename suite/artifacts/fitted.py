@@ -31,7 +31,9 @@ class Fitted:
     num_parameters
         Number of learned parameters.
     facts
-        Figures of the model's pretraining, by metric key.
+        Figures of the model's pretraining and of private training, by metric key.
+    note
+        What a reader of the model's rows must know.
     """
 
     state: dict[str, NDArray[Any]]
@@ -40,6 +42,7 @@ class Fitted:
     positive_weight: list[float]
     num_parameters: int
     facts: dict[str, float] = field(default_factory=dict)
+    note: str | None = None
 
     def save(self, folder: Path) -> None:
         """Write state.npz, scores.parquet and fitted.json."""
@@ -50,6 +53,7 @@ class Fitted:
             "positive_weight": self.positive_weight,
             "num_parameters": self.num_parameters,
             "facts": self.facts,
+            "note": self.note,
         }
         (folder / "fitted.json").write_text(json.dumps(plain))
 

@@ -15,7 +15,8 @@ class Predictions:
     Attributes
     ----------
     row
-        Keys of the leaderboard's row: AUC with its interval, AP, F1, log loss.
+        Keys of the leaderboard's row: AUC with its interval, AP, F1, log loss; and ``note``, what
+        a reader of the row must know of the fit.
     extra
         What the tracker shows besides, by its metric key.
     """

@@ -30,6 +30,7 @@ from suite.training import batches, scores
 from suite.training.build import build
 from suite.training.loop import DivergedError, Worker, positive_weight, train
 from suite.training.pretrain import pretrain
+from suite.training.private import guaranteed
 from suite.training.settings import Training
 from tuning.storage import storage
 
@@ -75,9 +76,11 @@ def fit(
     Raises
     ------
     ValueError
-        Training diverged, or the accelerator cannot compute in the precision.
+        Training diverged, the accelerator cannot compute in the precision, or private training
+        is not possible as set.
     """
     built = build(model, seed, features)
+    private = guaranteed(built, features, training) if isinstance(built, Network) else None
     with _threads(compute.cpus_per_worker):
         config = {"features": features, "model": model, "training": training, "seed": seed}
         if isinstance(built, Network):
@@ -98,7 +101,8 @@ def fit(
         history=history,
         positive_weight=positive_weight(features, built.num_labels).tolist(),
         num_parameters=built.num_parameters,
-        facts=facts,
+        facts=facts | (private.facts if private else {}),
+        note=private.note if private else None,
     )
 
 

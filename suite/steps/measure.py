@@ -56,6 +56,8 @@ def measure(outcome: Outcome, predictions: Predictions | None = None) -> Measure
     extra |= {f"reid/num_{name}": float(count) for name, count in merged.items() if count}
     if predictions is not None:
         row, extra = row | predictions.row, extra | predictions.extra
+        note = row.pop("note", None)
+        reasons += [note] if note else []
     if reasons:
         row["reason"] = "; ".join(reasons)
     row |= verdict(credits, known.user_id, auc=row.pop("auc_doubt", None))

@@ -80,6 +80,7 @@ def utility(
         row |= {"auc_own_head": None, "auc_refitted": None}
     if fitted is not None:
         row["num_parameters"] = fitted.num_parameters
+        row["note"] = fitted.note
         extra |= fitted.facts
         extra["train/examples_per_s"] = fmean(e["examples_per_s"] for e in fitted.history)
     return Predictions(row, extra)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
@@ -25,6 +25,7 @@ from suite.artifacts.features import Features
 from suite.store import checkpoints
 from suite.training import batches, seeds
 from suite.training.gloo_hook import average_on_cpu
+from suite.training.private import dp_sgd
 from suite.training.scores import mean_auc
 from suite.training.settings import Training
 
@@ -91,7 +92,8 @@ def train(
         examples_per_s of all workers together.
     window
         Window whose events of trained users are fitted. If it is not train, no epoch is selected:
-        the last one counts as the best, and the rows have no validation_auc.
+        the last one counts as the best, and the rows have no validation_auc. Nor is one selected
+        in private training.
 
     Returns
     -------
@@ -105,6 +107,7 @@ def train(
     """
     dtype = torch.float64 if training.precision == "float64" else torch.float32
     network.to(worker.device, dtype)
+    private = dp_sgd(network, features, training, seed)
     parallel = _parallel(network, worker)
     groups = network.parameter_groups(training.learning_rate)
     optimizer = torch.optim.AdamW(
@@ -134,14 +137,19 @@ def train(
         torch.manual_seed(int(entropy.generate_state(1)[0]))
         start = time.perf_counter()
         plan = _batches(features, training, seed, epoch, window)
-        loss = _epoch(parallel, features, plan, weight, optimizer, schedule, worker, training)
+        if private is None:
+            loss = _epoch(parallel, features, plan, weight, optimizer, schedule, worker, training)
+        else:
+            steps = private.steps(network, features, weight, epoch, worker.rank, worker.world_size)
+            loss = _private_epoch(network, steps, optimizer, schedule)
         seconds = time.perf_counter() - start
         row = {"epoch": epoch + 1, "loss": loss}
-        better = window != "train"
+        # An epoch that validation events select would depend on them, outside the guarantee.
+        better = window != "train" or private is not None
         if window == "train":
             auc = validation_auc(network, features, worker)
             row["validation_auc"] = auc
-            better = auc > state["best_auc"]
+            better = better or auc > state["best_auc"]
         row["examples_per_s"] = sum(len(rows) for rows in plan) / seconds
         state = {
             "epoch": epoch + 1,
@@ -256,7 +264,26 @@ def _epoch(
     total = torch.tensor(sum(torch.stack(losses).tolist()), dtype=torch.float64)
     if worker.world_size > 1:
         distributed.all_reduce(total)
-    mean = float(total) / sum(len(rows) for rows in plan)
+    return _finite(float(total) / sum(len(rows) for rows in plan))
+
+
+def _private_epoch(
+    network: Network,
+    steps: Iterator[tuple[float, int]],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> float:
+    """Make one pass of noisy steps; return the mean loss per sampled unit over all workers."""
+    network.train()
+    total, count = 0.0, 0
+    for loss, size in steps:
+        optimizer.step()
+        schedule.step()
+        total, count = total + loss, count + size
+    return _finite(total / max(count, 1))
+
+
+def _finite(mean: float) -> float:
     if not math.isfinite(mean):
         raise DivergedError(
             f"training diverged: the loss of an epoch is {mean}; lower learning_rate"
@@ -292,7 +319,7 @@ def _loss(
             pos_weight=weight,
             reduction="sum",
         )
-        return sum(penalties, start=entropy)
+        return sum((penalty.sum() for penalty in penalties), start=entropy)
 
 
 def _to_device(batch: Batch, device: str, dtype: torch.dtype) -> TensorBatch:

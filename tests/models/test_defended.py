@@ -62,7 +62,7 @@ def test_only_training_has_penalties_and_none_is_there_by_default(kind):
     assert len(made(kind)(batch)) == 2
     assert len(made(kind, noise=1.0)(batch)) == 2
     both = made(kind, bottleneck=0.1, adversarial=0.1)
-    assert [value.ndim for value in both(batch)[2:]] == [0, 0]
+    assert [value.shape for value in both(batch)[2:]] == [(23,), (23,)]
     assert len(both.eval()(batch)) == 2
 
 
@@ -98,11 +98,11 @@ def test_a_bottleneck_counts_its_second_head_in_place_of_the_layer_norm():
 def test_the_network_is_taught_what_keeps_the_users_apart_with_the_other_sign(kind):
     batch = tensors(batch_of_users(), "cpu", torch.float64)
     network = made(kind, adversarial=0.25).double()
-    network(batch)[2].backward()
+    network(batch)[2].sum().backward()
     found = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
     network.zero_grad()
     network.adversary.strength = -1.0  # not reversed
-    network(batch)[2].backward()
+    network(batch)[2].sum().backward()
     for name, parameter in network.named_parameters():
         if name.startswith("output."):
             assert parameter.grad is None
@@ -121,7 +121,7 @@ def test_every_parameter_gets_a_gradient_under_distributed_data_parallel(kind, d
         network = made(kind, **defense)
         many = replace(random_batch(users=40), user=np.arange(40) % USERS)
         _, logits, *penalties = DistributedDataParallel(network)(tensors(many, "cpu"))
-        sum(penalties, start=logits.sum()).backward()
+        sum((p.sum() for p in penalties), start=logits.sum()).backward()
     finally:
         torch.distributed.destroy_process_group()
     assert all(p.grad.abs().sum() > 0 for p in network.parameters())

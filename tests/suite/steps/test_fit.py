@@ -9,12 +9,14 @@ import torch
 from pydantic import ValidationError
 from torch import distributed
 
+from suite.artifacts.fitted import Fitted
 from suite.cluster.settings import Compute
 from suite.parts import Part
 from suite.steps import fit as train
 from suite.steps.features import prepare
 from suite.store import checkpoints
-from suite.training import loop
+from suite.training import batches, loop
+from suite.training.private import guaranteed
 from suite.training.settings import Training
 from tests.workers import exchanged_on_cpu, first_epochs, killed, together, trained
 
@@ -35,6 +37,7 @@ BILSTM = Part(
     },
 )
 ADVERSARIAL = Part(name="mlp", parameters={**MLP.parameters, "adversarial": 0.3})
+PRIVATE = Part(name="mlp", parameters={**MLP.parameters, "dp": "user", "noise_multiplier": 0.05})
 DROPOUT = Part(name="mlp", parameters=SMALL)
 EXACT = Training(
     epochs=25,
@@ -56,6 +59,7 @@ def ran(features, tmp_path_factory):
         ("mlp", 4): (4, trained, features, MLP, EXACT),
         ("bilstm", 2): (2, trained, features, BILSTM, EXACT),
         ("adversarial", 2): (2, trained, features, ADVERSARIAL, EXACT),
+        ("private", 2): (2, trained, features, PRIVATE, EXACT),
         "killed": (2, killed, features, MLP, EXACT),
         "begun": (2, first_epochs, features, MLP, EXACT),
         "plain": (2, trained, features, DROPOUT, SHORT),
@@ -65,7 +69,8 @@ def ran(features, tmp_path_factory):
     states = {name: ranks[0] for name, ranks in zip(jobs, done, strict=True)}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    for name, model in (("mlp", MLP), ("bilstm", BILSTM), ("adversarial", ADVERSARIAL)):
+    alone = {"mlp": MLP, "bilstm": BILSTM, "adversarial": ADVERSARIAL, "private": PRIVATE}
+    for name, model in alone.items():
         states[name, 1] = trained(0, 1, features, model, EXACT, str(folder / name))
     begun = str(folder / str(list(jobs).index("begun")))
     states["resumed by one"] = trained(0, 1, features, MLP, EXACT, begun)
@@ -82,7 +87,8 @@ def same_weights(one, other):
 
 
 @pytest.mark.parametrize(
-    ("model", "num_workers"), [("mlp", 2), ("mlp", 4), ("bilstm", 2), ("adversarial", 2)]
+    ("model", "num_workers"),
+    [("mlp", 2), ("mlp", 4), ("bilstm", 2), ("adversarial", 2), ("private", 2)],
 )
 def test_the_loss_curve_of_100_steps_does_not_depend_on_the_number_of_workers(
     ran, model, num_workers
@@ -177,6 +183,38 @@ def test_a_fit_trained_in_double_precision_is_released_in_single(features, tmp_p
     assert {str(weights.dtype) for weights in fitted.state.values()} == {"float32"}
     best = checkpoints.load(f"{tmp_path}/checkpoint.pt")["best"]
     assert all(np.array_equal(fitted.state[k], best[k].float().numpy()) for k in best)
+
+
+def test_a_private_fit_reports_its_guarantee_and_keeps_it_with_the_weights(features, tmp_path):
+    training = EXACT.model_copy(update={"epochs": 2})
+    fitted = fit(features, tmp_path / "fit", model=PRIVATE, training=training)
+    expected = guaranteed(train.build(PRIVATE, 0, features), features, training)
+    assert fitted.facts == expected.facts
+    assert "user-level differential privacy" in fitted.note
+    fitted.save(tmp_path)
+    again = Fitted.load(tmp_path)
+    assert (again.note, again.facts) == (fitted.note, fitted.facts)
+    assert fit(features, tmp_path / "plain", training=training).note is None
+
+
+def test_a_private_fit_is_refused_before_anything_is_trained(features, tmp_path):
+    training = EXACT.model_copy(update={"finetune_epochs": 1})
+    with pytest.raises(ValueError, match=r"^training\.finetune_epochs: found 1, allowed"):
+        fit(features, tmp_path / "fit", model=PRIVATE, training=training)
+    assert not (tmp_path / "fit").exists()
+
+
+def test_a_user_head_leaves_no_trace_in_a_fit(features, tmp_path):
+    training = EXACT.model_copy(update={"epochs": 1})
+    plain = fit(features, tmp_path / "a", model=MLP, training=training)
+    fitted = fit(features, tmp_path / "b", model=ADVERSARIAL, training=training)
+    assert fitted.state.keys() == plain.state.keys()
+    assert fitted.num_parameters == plain.num_parameters
+    network = train.build(ADVERSARIAL, 1)
+    network.load_state(fitted.state)
+    batch = batches.gather(features, batches.rows(features, "test"))
+    rows = fitted.scores.filter(window="test")
+    np.testing.assert_allclose(network.score(batch)[:, 0], rows["logit"], atol=1e-5)
 
 
 @pytest.mark.parametrize("model", [MLP, BILSTM], ids=["mlp", "bilstm"])

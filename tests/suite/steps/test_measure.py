@@ -64,6 +64,15 @@ def test_the_bound_of_every_attacker_is_in_the_row_or_why_there_is_none():
     assert (row.get("bound_top1"), row["bound_reason"]) == (None, "no noise")
 
 
+def test_what_a_fit_notes_stands_in_the_row():
+    row = measure(outcome(), predictions(note="trained with care")).row
+    assert row["reason"].endswith("trained with care")
+    assert "note" not in row
+    plain = measure(outcome(), predictions(note=None)).row
+    assert "note" not in plain
+    assert "care" not in plain.get("reason", "")
+
+
 def test_the_figures_hold_the_keys_of_a_row_which_they_can_become():
     row = measure(outcome(), predictions()).row
     names = dict.fromkeys(("dataset", "model", "release", "protocol", "defense", "attack"), "x")

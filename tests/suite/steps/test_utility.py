@@ -86,6 +86,10 @@ def test_a_models_own_scores_are_scikit_learns_on_the_test_window(features):
     base = log_loss(label, np.full(len(label), label.mean()))
     assert found.extra["utility/rce"] == pytest.approx(100 * (1 - expected["log_loss"] / base))
     assert found.extra["train/examples_per_s"] == 20
+    assert found.row["note"] is None
+    noted = utility(features, replace(model, note="trained with care", facts={"dp/epsilon": 2.0}))
+    assert noted.row["note"] == "trained with care"
+    assert noted.extra["dp/epsilon"] == 2.0
 
 
 @pytest.mark.parametrize("name", ["mlp", "logistic"])

@@ -237,9 +237,9 @@ def test_the_loss_of_an_epoch_holds_the_penalties_of_its_events(features, tmp_pa
     weight = torch.tensor(loop.positive_weight(features, 1))
     labels = torch.tensor(batch.labels[:, :1])
     entropy = functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight)
-    expected = entropy + penalty / len(labels)
+    expected = entropy + penalty.mean()
     assert state["history"][0]["loss"] == pytest.approx(float(expected.detach()), rel=1e-5)
-    assert float(penalty.detach()) > 0
+    assert float(penalty.detach().min()) > 0
 
 
 def test_an_adversarial_run_killed_between_epochs_ends_bit_identical(features, tmp_path):
