@@ -20,7 +20,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from suite.allowed import allowed
+from suite.input.allowed import allowed
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,8 +17,8 @@ from pydantic import (
     ValidationError,
 )
 
-from suite import plain_yaml
 from suite.cluster.settings import Compute
+from suite.input import plain_yaml
 from suite.parts import Holds, Part, Release, Releases
 from suite.registry import first_line, nearest
 from suite.training.settings import Training

@@ -158,6 +158,15 @@ def test_no_file_is_longer_than_400_lines():
     assert {name: n for name, n in lengths.items() if n > 400} == {}
 
 
+def test_folders_of_suite_stay_small():
+    """At most 12 files at one level, 8 at the top; each dataset adds one to its folder."""
+    folders = [ROOT / "suite", *(path for path in (ROOT / "suite").rglob("*") if path.is_dir())]
+    counts = {str(path.relative_to(ROOT)): len(list(path.glob("*.py"))) for path in folders}
+    assert counts.pop("suite") <= 8
+    large = {name: n for name, n in counts.items() if n > 12 and "datasets" not in name}
+    assert large == {}
+
+
 def test_the_file_to_read_first_is_under_a_hundred_lines_of_code():
     assert code_lines(ROOT / "suite" / "pipeline.py") < 100
 

@@ -7,10 +7,10 @@ from typing import get_args
 
 import polars as pl
 
-from suite.allowed import counted
 from suite.datasets.base import EVENTS, HISTORIES, ITEMS, UNKNOWN_ITEM, UTC, WINDOWS, Group, Tables
 from suite.datasets.negatives import observed
 from suite.datasets.windows import start_of
+from suite.input.allowed import counted
 
 MIN_EVENTS = 4
 """Minimum number of a user's events in train and in test for the protocols."""

@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from attacks.audit.rounding import infinite_rows
-from suite.allowed import counted
 from suite.datasets.reading.files import place
 from suite.datasets.reading.values import Place
+from suite.input.allowed import counted
 from suite.vectors import clean
 from suite.vectors.arrays import read_npy, read_npz
 from suite.vectors.tables import read_table

@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite import plain_yaml
+from suite.input import plain_yaml
 from suite.spec import load
 
 SUITE = """
