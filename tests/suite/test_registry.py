@@ -72,6 +72,9 @@ def test_parameters_are_filled_in_and_typed():
         "widths": None,
         "dim": 64,
         "dropout": 0.2,
+        "noise": 0.0,
+        "bottleneck": 0.0,
+        "adversarial": 0.0,
     }
     # What YAML gives as a list becomes what the constructor says.
     given = {"windows": ["train", "test"]}

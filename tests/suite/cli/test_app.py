@@ -19,7 +19,10 @@ WRONG = [
     ("run quick --set models=[mlpp]", "models: there is no 'mlpp'; did you mean 'mlp'?"),
     ("run quick --set attacks=[cosin]", "attacks: there is no 'cosin'; did you mean 'cosine'?"),
     ("run quick --set models.1.mlp.a=1", "--set models.1.mlp.a=1: there is no 'models.1.mlp.a'"),
-    ("run quick --set 'models=[{mlp: {a: 1}}]'", "models: mlp: unknown key 'a'; known: depth, dim"),
+    (
+        "run quick --set 'models=[{mlp: {a: 1}}]'",
+        "models: mlp: unknown key 'a'; known: adversarial, ",
+    ),
     ("run quick --set 'models=[{mlp: {depth: x}}]'", "models: mlp: depth: found 'x', allowed: "),
     ("run quick --set 'models=[{mlp: {depth: 0}}]'", "mlp: width must be >= 2, depth and dim >= 1"),
     ("run quick --set models=[own.py:Mine]", "models: own.py:Mine: there is no Python file"),
