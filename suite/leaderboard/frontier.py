@@ -52,21 +52,26 @@ class Offer:
 
     def auc(self, num_labels: int, window: str = "test") -> float | None:
         """Mean AUC of the first labels; None where there are fewer, or one has no AUC."""
-        names = [key for key in self.extra if key.startswith(f"utility/auc_{window}_")]
-        if len(names) < num_labels:
+        prefix = "utility/auc_validation" if window == "validation" else "utility/auc"
+        if num_labels == 1 and window == "test":
+            return float(self.row["auc"])
+        if num_labels == 1 and prefix in self.extra:
+            return self.extra[prefix]
+        labels = [key for key in self.extra if key.startswith("utility/rce_")]
+        names = [f"{prefix}_{key.removeprefix('utility/rce_')}" for key in labels[:num_labels]]
+        if len(names) < num_labels or not self.extra.keys() >= set(names):
             return None
-        return float(np.mean([self.extra[name] for name in names[:num_labels]]))
+        return float(np.mean([self.extra[name] for name in names]))
 
 
-def sections(measured: Sequence[tuple[Plan, Measures]]) -> Iterator[Section]:
-    """Yield the tables of a suite with defenses; nothing where there is none, or no ``best``."""
-    offers = sorted(
-        (_offer(p, figures) for p, figures in measured if p.cell.attack.name == BEST),
-        key=lambda offer: offer.group,
-    )
-    offers = [offer for offer in offers if offer.row.get("auc") is not None]
-    groups = [(key, list(of)) for key, of in groupby(offers, key=lambda offer: offer.group)]
-    groups = [(key, of) for key, of in groups if len({offer.family for offer in of}) > 1]
+def sections(measured: Sequence[tuple[Plan, Measures]]) -> list[Section]:
+    """Return the tables of a suite with defenses; nothing where there is none, or no ``best``."""
+    return [table for table in _tables(measured) if table.lines]
+
+
+def _tables(measured: Sequence[tuple[Plan, Measures]]) -> Iterator[Section]:
+    offers = [_offer(p, figures) for p, figures in measured if p.cell.attack.name == BEST]
+    groups = _groups([offer for offer in offers if offer.row.get("auc") is not None])
     header = ("dataset", "protocol", "m")
     if groups:
         yield Section(
@@ -89,6 +94,18 @@ def sections(measured: Sequence[tuple[Plan, Measures]]) -> Iterator[Section]:
             ),
             lines=tuple((*key, *line) for key, of in groups for line in _advice(of)),
         )
+
+
+def _groups(offers: list[Offer]) -> list[tuple[tuple[str, str, str], list[Offer]]]:
+    """Offers that may be compared; those without a defense take part at any number of releases."""
+    plain = [offer for offer in offers if offer.family == UNDEFENDED]
+    defended = sorted(
+        (offer for offer in offers if offer.family != UNDEFENDED), key=lambda offer: offer.group
+    )
+    return [
+        (key, [*(offer for offer in plain if offer.group[:2] == key[:2]), *of])
+        for key, of in groupby(defended, key=lambda offer: offer.group)
+    ]
 
 
 def _offer(plan: Plan, measures: Measures) -> Offer:

@@ -137,7 +137,7 @@ def _utility(cell: Cell, suite: Suite, features: Step) -> Step:
         return Step("utility", title, {}, (features, *released))
     fitted = fit(cell, suite, features)
     if cell.defense.name == UNDEFENDED:
-        return Step("utility", title, {}, (features, fitted))
+        return Step("utility", title, {}, (features, *released, fitted))
     return Step(
         "utility",
         title,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from suite.artifacts.figures import Measures, Reference
 from suite.execute.timeline import TIMELINE, Timeline
-from suite.leaderboard import comparisons
+from suite.leaderboard import comparisons, frontier
 from suite.leaderboard.claims import claims
 from suite.leaderboard.rows import Leaderboard, Row
 from suite.plan import digest
@@ -64,7 +64,11 @@ def record(
     ]
     shown = {row.digest for row in rows if row.status == "done"}
     extra = [(p, done[p.digest].extra) for p in plans if p.digest in shown]
-    analyses = comparisons.sections(results, extra, claims(name))
+    measured = [(p, done[p.digest]) for p in plans if p.digest in shown]
+    analyses = [
+        *comparisons.sections(results, extra, claims(name)),
+        *frontier.sections(measured),
+    ]
     board = Leaderboard(suite=name, versions=versions, analyses=tuple(analyses), rows=rows)
     tracked = {
         p.digest: figures | _speed(done[p.digest], _seconds(p, store)) for p, figures in extra

@@ -53,8 +53,10 @@ METRICS = {
 
 EXTRA = (
     "utility/rce",
+    "utility/auc_validation",
     "train/examples_per_s",
     "attack/pairs_per_s",
+    "reid/lift_validation",
     "reid/fnir_at_fpir_0.001",
     "reid/fnir_at_fpir_0.01",
     "reid/fnir_at_fpir_0.1",
@@ -68,7 +70,7 @@ EXTRA = (
 )
 """Metric keys that are not in the leaderboard."""
 
-OPEN = ("utility/ap_", "utility/rce_", "text/")
+OPEN = ("utility/auc_", "utility/ap_", "utility/rce_", "text/")
 """Prefixes of further keys, which end with a label of the data or a figure of pretraining."""
 
 PARAMS = (

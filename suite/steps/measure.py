@@ -81,10 +81,17 @@ def best(*results: Outcome | Measures, candidates: list[str]) -> Measures:
     """
     outcomes = [result for result in results if isinstance(result, Outcome)]
     measures = [result for result in results if isinstance(result, Measures)]
-    chosen = int(np.argmax([top1(outcome) for outcome in outcomes]))
-    row = measures[chosen].row
+    on_validation = [top1(outcome) for outcome in outcomes]
+    chosen = int(np.argmax(on_validation))
+    row, extra = measures[chosen].row, measures[chosen].extra
     reasons = [f"strongest on validation: {candidates[chosen]}", row.get("reason")]
-    return replace(measures[chosen], row=row | {"reason": "; ".join(filter(None, reasons))})
+    # As many times chance as there: by it, releases can be chosen without a look at test.
+    lift = on_validation[chosen] * outcomes[chosen].num_gallery
+    return replace(
+        measures[chosen],
+        row=row | {"reason": "; ".join(filter(None, reasons))},
+        extra=extra | {"reid/lift_validation": lift},
+    )
 
 
 def _users(known: Mated) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from models.base import Model
@@ -43,7 +44,8 @@ def utility(
 ) -> Predictions:
     """Measure AUC, AP, F1 and log loss on the test window.
 
-    Undefended, a model's own scores are measured. From any other release the labels are predicted
+    Undefended, a model's own scores are measured, and any further labels are predicted as from
+    other releases. From any other release the labels are predicted
     anew, by a logistic regression for each, fitted on the train window's trained users, its
     strength chosen on their validation events. The vectors of a defended model are also given to
     the model's own head; the figures are those of the better of the two on validation.
@@ -53,8 +55,8 @@ def utility(
     features
         Events with their labels and windows.
     results
-        The vectors as they are released, where they are not a model's undefended ones; then the
-        fitted model, where they are a model's.
+        The vectors as they are released; then the fitted model, where they are a model's. A model's
+        undefended vectors are only read for labels that it does not score.
     model, seed
         What the fitted model is built from; None where its head is not asked.
 
@@ -71,13 +73,15 @@ def utility(
     """
     fitted = next((r for r in results if isinstance(r, Fitted)), None)
     released = next((r for r in results if isinstance(r, Representation)), None)
-    if released is not None:
-        own = None if fitted is None or model is None else _built(model, seed, features, fitted)
-        row, extra = _of_vectors(features, released, fitted, own)
-    else:
-        assert fitted is not None
+    if fitted is not None and model is None:
         row, extra = _figures(fitted.scores, fitted.positive_weight)
         row |= {"auc_own_head": None, "auc_refitted": None}
+        if released is not None and len(features.label_names) > len(fitted.positive_weight):
+            extra |= _further_labels(features, released, fitted)
+    else:
+        assert released is not None
+        own = None if fitted is None or model is None else _built(model, seed, features, fitted)
+        row, extra = _of_vectors(features, released, fitted, own)
     if fitted is not None:
         row["num_parameters"] = fitted.num_parameters
         row["note"] = fitted.note
@@ -96,26 +100,82 @@ def _built(model: Part, seed: int | None, features: Features, fitted: Fitted) ->
 def _of_vectors(
     features: Features, released: Representation, fitted: Fitted | None, own: Model | None
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Measure the better head on validation."""
-    positions = batches.positions(features, released.event_id)
-    window = features.events["window"].to_numpy()[positions]
-    later = np.flatnonzero((window == "validation") | (window == "test"))
-    weights = fitted.positive_weight if fitted else [1.0] * len(features.label_names)
-    refitted = _refitted(features, released.vector, positions, len(weights))[later]
-    heads = {"refitted": (refitted, [1.0] * len(weights))}
-    if own is not None and (logits := _own_head(own, features, released.vector[later])) is not None:
-        heads = {"own_head": (logits, weights), **heads}
-    events, label = features.events[positions[later]], features.labels[positions[later], :1]
-    chosen_on = ((events["window"] == "validation") & events["trained"]).to_numpy()
-    test = (events["window"] == "test").to_numpy()
-
-    def auc(name: str, rows: NDArray[np.bool_]) -> float:
-        return scores.mean_auc(label[rows], heads[name][0][rows, :1])
-
-    logits, weights = heads[max(heads, key=lambda name: auc(name, chosen_on))]
-    row, extra = _figures(scores.table(events, features, logits), weights)
-    by_head = {f"auc_{n}": auc(n, test) if n in heads else None for n in ("own_head", "refitted")}
+    """Measure the better head on validation, label by label."""
+    judged = _Judged.of(features, released)
+    refitted = _refitted(features, released.vector, judged.positions)[judged.later]
+    heads = {"refitted": (refitted, [1.0] * refitted.shape[1])}
+    logits = None if own is None else _own_head(own, features, released.vector[judged.later])
+    if logits is not None and fitted is not None:
+        heads = {"own_head": (logits, fitted.positive_weight), **heads}
+    row, extra = _figures(*judged.better(heads))
+    by_head = {
+        f"auc_{n}": judged.auc(heads[n][0], 0, judged.test) if n in heads else None
+        for n in ("own_head", "refitted")
+    }
     return row | by_head, extra
+
+
+def _further_labels(
+    features: Features, released: Representation, fitted: Fitted
+) -> dict[str, float]:
+    """Measure the model's own scores beside refitted heads of the labels that it does not score."""
+    judged = _Judged.of(features, released)
+    own = judged.events.select("event_id").join(fitted.scores, on="event_id", how="left")
+    logits = own.select(map(scores.logit, scores.labels(fitted.scores))).to_numpy()
+    refitted = _refitted(features, released.vector, judged.positions)[judged.later]
+    combined = np.concatenate([logits, refitted[:, logits.shape[1] :]], axis=1)
+    weights = fitted.positive_weight + [1.0] * (combined.shape[1] - logits.shape[1])
+    return _by_label(scores.table(judged.events, features, combined), weights)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The events of a release, and which of them heads are chosen and judged by."""
+
+    features: Features
+    positions: NDArray[np.int64]
+    later: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, features: Features, released: Representation) -> _Judged:
+        positions = batches.positions(features, released.event_id)
+        window = features.events["window"].to_numpy()[positions]
+        later = np.flatnonzero((window == "validation") | (window == "test"))
+        return cls(features, positions, later)
+
+    @cached_property
+    def events(self) -> pl.DataFrame:
+        """Events of validation and test."""
+        return self.features.events[self.positions[self.later]]
+
+    @cached_property
+    def test(self) -> NDArray[np.bool_]:
+        return (self.events["window"] == "test").to_numpy()
+
+    @cached_property
+    def labels(self) -> NDArray[np.float32]:
+        return self.features.labels[self.positions[self.later]]
+
+    def auc(self, logits: Logits, number: int, rows: NDArray[np.bool_]) -> float:
+        column = slice(number, number + 1)
+        return scores.mean_auc(self.labels[rows, column], logits[rows, column])
+
+    def better(
+        self, heads: dict[str, tuple[Logits, list[float]]]
+    ) -> tuple[pl.DataFrame, list[float]]:
+        """Scores of each label by the head that is better on validation, and their weights."""
+        chosen_on = ((self.events["window"] == "validation") & self.events["trained"]).to_numpy()
+        logits, weights = heads["refitted"][0].copy(), [*heads["refitted"][1]]
+        self.auc(logits, 0, chosen_on)  # refuses a label with one class, whichever heads there are
+        if "own_head" in heads:
+            for number, weight in enumerate(heads["own_head"][1]):
+                own, column = heads["own_head"][0], self.labels[chosen_on, number]
+                # Where one class is missing on validation, nothing speaks against the own head.
+                if column.min() == column.max() or self.auc(own, number, chosen_on) >= self.auc(
+                    logits, number, chosen_on
+                ):
+                    logits[:, number], weights[number] = own[:, number], weight
+        return scores.table(self.events, self.features, logits), weights
 
 
 def _own_head(own: Model, features: Features, vectors: NDArray[np.float32]) -> Logits | None:
@@ -125,9 +185,9 @@ def _own_head(own: Model, features: Features, vectors: NDArray[np.float32]) -> L
 
 
 def _refitted(
-    features: Features, vectors: NDArray[np.float32], positions: NDArray[np.int64], num_labels: int
+    features: Features, vectors: NDArray[np.float32], positions: NDArray[np.int64]
 ) -> Logits:
-    """Logits of a regression on the vectors for each label, ``(n, num_labels)``."""
+    """Logits of a regression on the vectors for each label, ``(n, L)``."""
     events = features.events[positions]
     train, validation = (
         np.flatnonzero((events["window"] == name) & events["trained"])
@@ -135,8 +195,8 @@ def _refitted(
     )
     train = train[:: -(-len(train) // MOST_FITTED_TO) or 1]
     scaled = StandardScaler().fit(vectors[train]).transform(vectors)
-    logits = np.zeros((len(vectors), num_labels), np.float32)
-    for number, name in enumerate(features.label_names[:num_labels]):
+    logits = np.zeros((len(vectors), len(features.label_names)), np.float32)
+    for number, name in enumerate(features.label_names):
         label = features.labels[positions, number] > 0.5
         if label[train].all() or not label[train].any():
             if number:
@@ -180,14 +240,20 @@ def _figures(
 
 
 def _by_label(table: pl.DataFrame, positive_weight: list[float]) -> dict[str, float]:
-    """AP and RCE of every label on test, where there are several."""
+    """AUC on validation; where there are several labels also AUC, AP and RCE of each on test."""
     names = scores.labels(table)
-    test = table.filter(pl.col("window") == "test")
-    found = {}
+    validation, test = (table.filter(pl.col("window") == name) for name in ("validation", "test"))
+    figures = {}
     for name, weight in zip(names, positive_weight, strict=True):
+        end = f"_{name}" if len(names) > 1 else ""
+        seen = validation[name].to_numpy()
+        if 0 < seen.mean() < 1:
+            logits = validation[scores.logit(name)].to_numpy()
+            figures[f"utility/auc_validation{end}"] = float(roc_auc_score(seen, logits))
         label = test[name].to_numpy()
         if len(names) > 1 and 0 < label.mean() < 1:
             log_odds = scores.log_odds(test, name, weight)
-            found[f"utility/ap_{name}"] = float(average_precision_score(label, log_odds))
-            found[f"utility/rce_{name}"] = metrics.relative_cross_entropy(log_odds, label)
-    return found
+            figures[f"utility/auc_{name}"] = float(roc_auc_score(label, log_odds))
+            figures[f"utility/ap_{name}"] = float(average_precision_score(label, log_odds))
+            figures[f"utility/rce_{name}"] = metrics.relative_cross_entropy(log_odds, label)
+    return figures

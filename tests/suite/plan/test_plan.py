@@ -248,7 +248,11 @@ def test_utility_is_that_of_one_release_and_shared_by_protocols_and_attacks(nois
     for step in utility:
         defended = [s for s in step.chain() if s.kind == "defend"]
         assert all(s.arguments["releases_m"] == 1 for s in defended)
-    own = [s for s in utility if [i.kind for i in s.inputs] == ["features", "fit"]]
+    own = [
+        s
+        for s in utility
+        if [i.kind for i in s.inputs] == ["features", "represent", "fit"] and not s.arguments
+    ]
     assert len(own) == 1
     asked = [s for s in utility if "model" in s.arguments]
     assert [[i.kind for i in s.inputs] for s in asked] == [["features", "defend", "fit"]]

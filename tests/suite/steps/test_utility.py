@@ -281,3 +281,24 @@ def test_what_is_saved_is_loaded(features, tmp_path):
     found = utility(features, made_up())
     found.save(tmp_path)
     assert Predictions.load(tmp_path) == found
+
+
+def test_labels_that_a_model_does_not_score_are_predicted_from_its_vectors(features):
+    """Undefended the row stays the model's own; a further label is refitted, and reported."""
+    rng = np.random.default_rng(0)
+    model = fitted(features)
+    vectors = represent(features, model, model=Part(name="mlp"), release="model")
+    like = rng.random(len(features.events)) < expit(4 * vectors.vector[:, 0])
+    two = replace(
+        features,
+        events=features.events.with_columns(like=pl.Series(like)),
+        labels=np.column_stack([features.labels[:, 0], like]).astype(np.float32),
+        label_names=("engaged", "like"),
+    )
+    alone, found = utility(features, model), utility(two, vectors, model)
+    assert found.row == alone.row
+    assert found.extra["utility/auc_engaged"] == pytest.approx(alone.row["auc"])
+    assert found.extra["utility/auc_like"] > 0.6
+    assert alone.extra["utility/auc_validation"] == found.extra["utility/auc_validation_engaged"]
+    defended = utility(two, vectors, model, model=Part(name="mlp"), seed=3)
+    assert defended.extra["utility/auc_like"] == pytest.approx(found.extra["utility/auc_like"])
