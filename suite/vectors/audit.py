@@ -19,6 +19,7 @@ NEEDS = {
     "other_space": "vectors of a second training",
     "histories": "the histories behind the vectors",
     "background": "vectors of other users in two windows",
+    "noise": "the covariance of a defense's noise",
 }
 """What an attack that holds more than vectors needs; such a one cannot audit bare vectors."""
 
