@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag, orthogonal_procrustes
+from scipy.linalg import orthogonal_procrustes
 
 from attacks.base import Attack, Metric
 from attacks.gallery import Gallery
@@ -161,8 +161,13 @@ def _grown(probe: Matrix, gallery: Matrix, turn: Matrix, to: int, start: int = F
         for _ in range(2):
             share = _assigned(probe @ turn[:, :width], gallery[:, :width])
             target = share @ gallery[:, :wider]
-            turn = block_diag(
-                orthogonal_procrustes(probe[:, :wider], target)[0], turn[wider:, wider:]
+            rotation = orthogonal_procrustes(probe[:, :wider], target)[0]
+            rest = turn[wider:, wider:]
+            turn = np.block(
+                [
+                    [rotation, np.zeros((wider, len(rest)))],
+                    [np.zeros((len(rest), wider)), rest],
+                ]
             )
         if width == to:
             return turn

@@ -60,6 +60,8 @@ class Outcome:
         Why not, under a defense.
     chosen
         Which of several attacks this is, where it was chosen among them on validation.
+    knew
+        What the adversary learned from besides the gallery, in words.
     """
 
     probes: pl.DataFrame
@@ -71,6 +73,7 @@ class Outcome:
     bound_top1: float | None = None
     unbounded: str = ""
     chosen: str = ""
+    knew: str = ""
 
     def mated(self) -> Mated:
         """Return the probes that could be named, in their order."""

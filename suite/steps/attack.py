@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from attacks import certify
 from attacks.base import Attack
-from attacks.gallery import Gallery, Histories
+from attacks.gallery import Gallery, Histories, Released
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
@@ -23,6 +23,7 @@ from suite.cluster import sharded
 from suite.datasets.negatives import observed
 from suite.parts import Part
 from suite.protocols.base import Protocol
+from suite.steps.background import described, set_aside
 
 PAIRS_PER_SHARD = 2**32
 
@@ -79,27 +80,21 @@ def attack(
             f"probes {probed.vector.shape[1]}; they cannot be compared"
         )
     released_events = observed(features.events)
-    cut = _located(cutter.cut(released_events), features, released, probed)
+    cut, background = cutter.cut(released_events), None
+    if "background" in attacker.needs:
+        cut, background = set_aside(released_events, cut)
+        background = _rows(background, features, released, probed)
+    cut = _located(cut, features, released, probed)
     known_events, unknown_events = (
         cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
     )
-    known, user_row = np.unique(known_events["user_id"].to_numpy(), return_inverse=True)
-    vectors = released.vector[known_events["gallery_row"].to_numpy()]
-    means = user_means(vectors, user_row)
-    center = offset(means)
-    vectors, num_rounded = _rounded(vectors, center)
-    held = Gallery(vectors, user_row, means=to_float32(means, center))
-    if "other_space" in attacker.needs:
-        there = probed.vector[known_events["probe_row"].to_numpy()]
-        center = offset(user_means(there, user_row))
-        held = replace(held, there=to_float32(there, center))
-    if "histories" in attacker.needs:
-        held = replace(held, histories=_histories(features, known_events))
-    if "noise" in attacker.needs:
-        held = replace(held, noise=_noise(released, probed))
+    held, center, num_rounded = _held(attacker, features, known_events, released, probed)
+    if background is not None:
+        held = replace(held, background=_background(background, released, probed, center))
+    known = known_events["user_id"].unique().sort().to_numpy()
     attacker.fit(held, attack_rng)
     gallery = attacker.templates(held)
-    del vectors, held  # not held beside the probes, as it is as large as a third of all vectors
+    del held  # not held beside the probes, as it is as large as a third of all vectors
     user = unknown_events["user_id"].to_numpy()
     probe = probed.vector[unknown_events["probe_row"].to_numpy()]
     probe, num_rounded_probes = _rounded(probe, center)
@@ -130,10 +125,11 @@ def attack(
     return Outcome(
         probes,
         num_gallery=len(known),
-        num_dropped=_num_dropped(released_events, cut),
+        num_dropped=_num_dropped(released_events, cut, background),
         facts=facts,
         num_rounded=num_rounded + num_rounded_probes,
         num_tied_apart=num_tied_apart(ranks.equal, gallery, true_row),
+        knew="" if background is None else described(released_events, background),
         **_bound(attacker, probed, len(known), largest),
     )
 
@@ -155,6 +151,40 @@ def _bound(
     return {"bound_top1": most}
 
 
+def _held(
+    attacker: Attack,
+    features: Features,
+    events: pl.DataFrame,
+    released: Representation,
+    probed: Representation,
+) -> tuple[Gallery, NDArray[np.float64], int]:
+    """Look up what the adversary holds of the gallery's events.
+
+    Returns
+    -------
+    held
+    center : (d,)
+        Subtracted from the probes before they are rounded.
+    num_rounded
+        Gallery vectors that are told apart no more.
+    """
+    user_row = np.unique(events["user_id"].to_numpy(), return_inverse=True)[1]
+    vectors = released.vector[events["gallery_row"].to_numpy()]
+    means = user_means(vectors, user_row)
+    center = offset(means)
+    vectors, num_rounded = _rounded(vectors, center)
+    held = Gallery(vectors, user_row, means=to_float32(means, center))
+    if "other_space" in attacker.needs:
+        there = probed.vector[events["probe_row"].to_numpy()]
+        center = offset(user_means(there, user_row))
+        held = replace(held, there=to_float32(there, center))
+    if "histories" in attacker.needs:
+        held = replace(held, histories=_histories(features, events))
+    if "noise" in attacker.needs:
+        held = replace(held, noise=_noise(released, probed))
+    return held, center, num_rounded
+
+
 def _rounded(
     vectors: NDArray[np.floating[Any]], center: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], int]:
@@ -163,7 +193,7 @@ def _rounded(
     return rounded, num_merged(vectors, rounded)
 
 
-def _located(
+def _rows(
     cut: pl.DataFrame, features: Features, released: Representation, probed: Representation
 ) -> pl.DataFrame:
     """Add the row of each event in the features and in both representations.
@@ -180,7 +210,14 @@ def _located(
         rows = pl.DataFrame({"event_id": event_id}).with_row_index(name)
         located = located.join(rows, on="event_id", maintain_order="left")
     lost = cut.join(located, on="event_id", how="anti").select("user_id").unique()
-    located = located.join(lost, on="user_id", how="anti", maintain_order="left")
+    return located.join(lost, on="user_id", how="anti", maintain_order="left")
+
+
+def _located(
+    cut: pl.DataFrame, features: Features, released: Representation, probed: Representation
+) -> pl.DataFrame:
+    """Add rows as above; at least one user must be left."""
+    located = _rows(cut, features, released, probed)
     if located.is_empty():
         raise ValueError(
             f"attack: none of the {cut['user_id'].n_unique()} users of the protocol has a vector "
@@ -223,6 +260,24 @@ def _histories(features: Features, events: pl.DataFrame) -> Histories:
     return Histories(features.aggregates[chosen], features.favorite[chosen])
 
 
+def _background(
+    events: pl.DataFrame,
+    released: Representation,
+    probed: Representation,
+    center: NDArray[np.float64],
+) -> Released:
+    """Look up the vectors of the users that are learned from, their window by their role."""
+    is_gallery = (events["role"] == "gallery").to_numpy()
+    held = released.vector[events["gallery_row"].to_numpy()[is_gallery]]
+    later = probed.vector[events["probe_row"].to_numpy()[~is_gallery]]
+    user_row = np.unique(events["user_id"].to_numpy(), return_inverse=True)[1]
+    return Released(
+        to_float32(np.concatenate([held, later]), center),
+        np.concatenate([user_row[is_gallery], user_row[~is_gallery]]),
+        window=np.repeat(["gallery", "probe"], [len(held), len(later)]),
+    )
+
+
 def _noise(released: Representation, probed: Representation) -> NDArray[np.float64]:
     """Covariance of the noise in a gallery vector, or of that in the probes alone, ``(d, d)``."""
     known = (noise for noise in (released.noise, probed.noise) if noise is not None)
@@ -235,10 +290,12 @@ def _rows_of(user: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.in
     return np.where(known[found] == user, found, -1)
 
 
-def _num_dropped(events: pl.DataFrame, cut: pl.DataFrame) -> int:
+def _num_dropped(events: pl.DataFrame, cut: pl.DataFrame, background: pl.DataFrame | None) -> int:
     """Count the events of the protocol's windows that take no part."""
     windows = events.join(cut, on="event_id", how="semi")["window"].unique()
-    return events.filter(pl.col("window").is_in(windows.implode())).height - cut.height
+    num_learned = 0 if background is None else background.height
+    num_events = events.filter(pl.col("window").is_in(windows.implode())).height
+    return num_events - cut.height - num_learned
 
 
 def _attacked(

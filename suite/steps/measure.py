@@ -16,7 +16,7 @@ from attacks.measures.risk import decile, user_risk
 from suite.artifacts.figures import Measures
 from suite.artifacts.outcome import Mated, Outcome
 from suite.artifacts.predictions import Predictions
-from suite.steps.comparisons.strongest import top1
+from suite.steps.comparisons.strongest import top1, top1_alike
 
 FPIRS = (0.001, 0.01, 0.1)
 
@@ -50,6 +50,7 @@ def measure(outcome: Outcome, predictions: Predictions | None = None) -> Measure
     row["bound_reason"] = outcome.unbounded or None
     extra = _open_set(outcome)
     reasons = [f"strongest on validation: {outcome.chosen}"] if outcome.chosen else []
+    reasons += [outcome.knew] if outcome.knew else []
     reasons += [BELOW_CHANCE] if row["lift_high"] < 1 else []
     extra |= {f"inversion/{name}": value for name, value in outcome.facts.items()}
     merged = {"rounded": outcome.num_rounded, "tied_apart": outcome.num_tied_apart}
@@ -77,16 +78,16 @@ def best(*results: Outcome | Measures, candidates: list[str]) -> Measures:
     Returns
     -------
     Measures
-        Those of the candidate with the largest top-1 on validation, the first of equals.
+        Those of the candidate with the largest top-1 on validation, at the smallest N of all, the
+        first of equals.
     """
     outcomes = [result for result in results if isinstance(result, Outcome)]
     measures = [result for result in results if isinstance(result, Measures)]
-    on_validation = [top1(outcome) for outcome in outcomes]
-    chosen = int(np.argmax(on_validation))
+    chosen = int(np.argmax(top1_alike(outcomes)))
     row, extra = measures[chosen].row, measures[chosen].extra
     reasons = [f"strongest on validation: {candidates[chosen]}", row.get("reason")]
     # As many times chance as there: by it, releases can be chosen without a look at test.
-    lift = on_validation[chosen] * outcomes[chosen].num_gallery
+    lift = top1(outcomes[chosen]) * outcomes[chosen].num_gallery
     return replace(
         measures[chosen],
         row=row | {"reason": "; ".join(filter(None, reasons))},

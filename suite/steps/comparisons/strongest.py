@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,8 @@ def strongest(*outcomes: Outcome, candidates: list[str]) -> Outcome:
     outcomes
         Ranks of each candidate on validation, then of each on test.
     candidates
-        Their names, in the same order; the first of equals is chosen.
+        Their names, in the same order; the first of equals is chosen. Top-1 is compared in
+        galleries of the smallest N of all.
 
     Returns
     -------
@@ -27,7 +29,7 @@ def strongest(*outcomes: Outcome, candidates: list[str]) -> Outcome:
         With the name of the chosen one.
     """
     on_validation, on_test = outcomes[: len(candidates)], outcomes[len(candidates) :]
-    chosen = int(np.argmax([top1(outcome) for outcome in on_validation]))
+    chosen = int(np.argmax(top1_alike(on_validation)))
     return replace(on_test[chosen], chosen=candidates[chosen])
 
 
@@ -40,3 +42,16 @@ def reference(*outcomes: Outcome, candidates: list[str]) -> Reference:
 def top1(outcome: Outcome) -> float:
     """Top-1 rate over the probes whose user is in the gallery."""
     return float(metrics.top_credit(outcome.mated().ranks, 1).mean())
+
+
+def top1_alike(outcomes: Sequence[Outcome]) -> list[float]:
+    """Top-1 rate of each, in galleries of the smallest N of all.
+
+    An attack that learns from background users names the others in a smaller gallery, where
+    everybody is found more often.
+    """
+    common = min(outcome.num_gallery for outcome in outcomes)
+    return [
+        float(metrics.top1_credit_at(outcome.mated().ranks, outcome.num_gallery, common).mean())
+        for outcome in outcomes
+    ]

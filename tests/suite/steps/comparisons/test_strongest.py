@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from suite.artifacts.figures import Reference
 from suite.artifacts.outcome import Outcome
-from suite.steps.comparisons.strongest import reference, strongest
+from suite.steps.comparisons.strongest import reference, strongest, top1, top1_alike
 from suite.steps.measure import measure
 
 
@@ -49,3 +51,16 @@ def test_a_reference_is_the_lift_of_that_choice_over_known_probes(tmp_path):
     assert found.lift == pytest.approx(measure(TEST[1]).row["lift"])
     found.save(tmp_path)
     assert Reference.load(tmp_path) == found
+
+
+def test_a_smaller_gallery_alone_is_no_strength():
+    large, small = outcome(10, num_gallery=40), outcome(12, num_gallery=20)
+    ahead = large.probes.with_columns(
+        greater=pl.when(pl.col("greater") == 5).then(1).otherwise("greater").cast(pl.Int32)
+    )
+    large = replace(large, probes=ahead)
+    # In a gallery of 20 of the 40, a single rival ahead is drawn in 19 of 39 cases.
+    assert top1_alike([large, small])[0] == pytest.approx((10 + 30 * 20 / 39) / 40)
+    assert top1(large) < top1(small) < top1_alike([large, small])[0]
+    found = strongest(large, small, *TEST[:2], candidates=NAMES[:2])
+    assert found.chosen == NAMES[0]
