@@ -1,4 +1,4 @@
-"""RecSys Challenge 2021, who engaged with which tweet and how, in its official files."""
+"""RecSys Challenge 2021, engagements with tweets, in its official files."""
 
 from __future__ import annotations
 
@@ -36,17 +36,16 @@ class RecSys2021(Dataset):
     """RecSys Challenge 2021: which tweet a reader liked, replied to, retweeted or commented on.
 
     An event is a tweet shown to a reader, at the time of the tweet; ``engaged`` is any of the
-    labels like, reply, retweet and comment. A history is what the reader had engaged with before
-    the window starts, by the time of the engagement; it has no channels. The category of an item
-    is its language, its type the kind of tweet. Identifiers are the first 64 bits of the official
-    ones. A row is dropped and counted where a text token is not in the vocabulary, where an
-    engagement lies before its tweet or after the end of the log, and where reader and tweet
-    occurred before.
+    labels like, reply, retweet and comment. A history contains the reader's engagements before the
+    start of the window, by the time of the engagement; it has no channels. The category of an item
+    is its language, its type the kind of tweet. Ids are the first 64 bits of the official ones. A
+    row is dropped and counted if a text token is not in the vocabulary, an engagement precedes its
+    tweet or follows the end of the log, or reader and tweet have occurred before.
 
-    The wide features of a window's events come from before its start, those of train from before
-    the event's own slice of it; target encodings are fitted within train, out of fold.
+    The wide features of a window's events use data before its start, those of train before the
+    event's own slice; target encodings are fitted within train, out of fold.
 
-    Licence: the challenge's own; rows may not be redistributed. About one billion rows of 28 days
+    License: the challenge's own; rows may not be redistributed. About one billion rows of 28 days
     in February and March 2021.
 
     Attributes
@@ -58,14 +57,14 @@ class RecSys2021(Dataset):
         windows before. ``days``, for re-identification: test is the last whole day, validation
         the last 4 hours of the day before, train the rest of that day and the days before it.
     train_days
-        Windows of 24 hours in train; with ``days`` the last of them is 20 hours long.
+        Number of 24-hour windows in train; with ``days`` the last one has 20 hours.
     history_days
-        Days that histories and features look back from the start of a window.
+        Number of days that histories and features cover before the start of a window.
     label_hours
-        Hours after the last tweet until which an engagement may have been recorded.
+        Number of hours after the last tweet up to which engagements are valid.
     vocabulary
-        Of the text tokens: a package, path or Hugging Face id; empty: that of the simulator where
-        it wrote the files, else the official multilingual BERT.
+        Vocabulary of the text tokens: a package, path or Hugging Face id; if empty, that of the
+        simulator for simulated files, otherwise multilingual BERT as in the official ones.
 
     References
     ----------
@@ -91,7 +90,7 @@ class RecSys2021(Dataset):
 
     @property
     def synthetic(self) -> bool:
-        """True where the files come from the simulator."""
+        """Whether the files were written by the simulator."""
         parts(Path(self.path))
         return self._marker().exists()
 
@@ -111,7 +110,7 @@ class RecSys2021(Dataset):
         return [*parts(Path(self.path)), *([marker] if marker.exists() else [])]
 
     def tables(self) -> Tables:
-        """Read the log and cut it into windows; see ``Dataset.tables``."""
+        """Read the log and split it into windows; see ``Dataset.tables``."""
         cut, log = self._log()
         return Tables(
             events=_events(log, cut),
@@ -153,7 +152,7 @@ class RecSys2021(Dataset):
         return cut, log
 
     def _refuse_empty(self, cut: Sequence[Slice], log: Log, last_s: int) -> None:
-        """Say which span of the log is empty: one tweet of a wrong time moves all windows."""
+        """Report an empty span of the log: one tweet with a wrong time shifts all windows."""
         begin_s = cut[0].start_s
         spans = [("history", begin_s - self.history_days * DAY_S, begin_s)]
         for window in WINDOWS:
@@ -200,7 +199,7 @@ def _events(log: Log, cut: Sequence[Slice]) -> pl.LazyFrame:
 
 
 def _histories(log: Log, cut: Sequence[Slice], history_days: int) -> pl.LazyFrame:
-    """Earlier engagements of each reader, whose tweets are in the look-back of the window."""
+    """Earlier engagements of each reader with tweets in the look-back of the window."""
     ordered = log.rows.lazy().sort("reader_id", "engaged_at", "event_id")
     found = []
     for window, start in starts(cut).items():

@@ -1,4 +1,4 @@
-"""Bring your own log: any file of events, with a column map."""
+"""Datasets from any file of events, with a column map."""
 
 from __future__ import annotations
 
@@ -27,74 +27,75 @@ HISTORY_DAYS = 7
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Dataset):
-    """Your own events, one row each; histories are a user's earlier events.
+    """Events from your own file, one per row; histories are a user's earlier events.
 
-    Files are Parquet, text with any separator, or JSON Lines; the last two may be packed (gzip,
-    zstd, bz2, xz).
+    Files are Parquet, delimited text or JSON Lines; the last two may be compressed (gzip, zstd,
+    bz2, xz).
 
-    Ids of users, items and sessions may be of any type; their text decides, so that 7 and "7" are
-    one user, 7 and "07" two, and who is held out is the same in any file that holds the same ids.
-    Blanks around an id are removed and counted; a column of text whose ids all end in ``.0`` is
-    one of whole numbers, as pandas writes them where one is missing. Events without a user are
-    dropped and counted, an event without an item is refused, a missing session is no session.
+    Ids of users, items and sessions may be of any type and are compared as text: 7 and "7" are one
+    user, 7 and "07" two, and the same users are held out in any file with the same ids. Blanks
+    around ids are removed and counted; a text column whose ids all end in ``.0`` is read as
+    integers, as pandas writes them if one is missing. Events without a user are dropped and
+    counted, an event without an item is rejected, and events without a session do not share one.
 
-    A time is a date-time or date, a number (name its ``time_unit``) or text: ISO 8601, with an
-    offset or not, or in a ``time_format``. Without a zone or offset it is local. Events without a
-    time are dropped and counted, as are local times that a clock change skips; of a time that one
-    repeats the first is taken, and counted.
+    A time is a date-time or date, a number (with its ``time_unit``) or text: ISO 8601, with or
+    without an offset, or in a ``time_format``. Without a zone or offset it is local. Events without
+    a time are dropped and counted, as are local times skipped by a clock change; repeated ones are
+    read as the first of the two instants, and counted.
 
-    Missing are null, NaN, blanks and what pandas reads so (``NA``, ``null``, ``None``, ...).
+    Missing values are null, NaN, blanks and what pandas reads as missing (``NA``, ``null``,
+    ``None``, ...).
 
     Attributes
     ----------
     events
-        File; with ``parts`` the folder of several.
+        File of events, or with ``parts`` the folder of several.
     parts
-        Which files of the folder ``events``: a pattern such as ``*.csv.gz``. Brackets and stars in
-        ``events`` itself are only letters.
+        Pattern of the files in the folder ``events``, such as ``*.csv.gz``. Brackets and stars in
+        ``events`` itself are literal.
     separator
-        Of ``events``, where it is text; without it found by the first lines.
+        Separator of ``events`` if it is text; by default detected from the first lines.
     columns
-        Names of the columns of ``events``, where it is text without a header.
+        Names of the columns of ``events`` if it is text without a header.
     train, validation, test
         First local day of each window.
     end
-        The day after the last one of test.
+        Day after the last one of test.
     windows
-        In place of the four dates ``{share: [0.4, 0.3, 0.1, 0.2]}``, also written
+        Instead of the four dates ``{share: [0.4, 0.3, 0.1, 0.2]}``, also written
         ``share, 0.4/0.3/0.1/0.2``: of each user's events in time order the first 40 % are history
-        only, the next 30 % train, then validation and test. Every user has their own windows then,
+        only, the next 30 % train, then validation and test. Every user then has their own windows,
         and those of different users overlap in time.
     user, item, time, session, device
         Columns of ``events``; the last two are optional, device is 0 unknown, 1 desktop,
         2 mobile or 3 tablet.
     time_unit, time_format
-        How to read ``time``, and ``published`` of the items: numbers are ``s``, ``ms``, ``us`` or
-        ``ns`` since 1970; the format is one of strftime, also for whole numbers such as 20220408,
-        and a Z at its end is UTC. With both, the format holds where all values have it.
+        Format of ``time``, and of ``published`` of the items: numbers are ``s``, ``ms``, ``us`` or
+        ``ns`` since 1970; the format is one of strftime, also for integers such as 20220408, and a
+        trailing Z is UTC. With both, the format applies if all values match it.
     label
-        Column that says whether the user engaged, Boolean or 0 and 1; ``engaged`` if nothing is
-        given. Or which of its values do: ``{column: event, positive: [buy]}``,
-        ``{column: rating, at_least: 4}``, also ``above``, ``at_most`` and ``below``.
+        Column of engagement, Boolean or 0 and 1; by default ``engaged``. Or a rule for its values:
+        ``{column: event, positive: [buy]}``, ``{column: rating, at_least: 4}``, also ``above``,
+        ``at_most`` and ``below``.
     above
-        Engaged is a ``label`` larger than this.
+        Bound that ``label`` must exceed for engagement.
     negatives
-        For a log of positives only, ``{per_positive: 4, from: popular}`` or ``uniform``: events
-        that are sampled, see ``suite.datasets.negatives``; ``seed`` (0) of the draws. A ``label``
-        must then hold for every event, and may be left out.
+        For a log of positives only, ``{per_positive: 4, from: popular}`` or ``uniform``, with a
+        ``seed`` (0): sampled events, see ``suite.datasets.negatives``. A ``label`` must then be
+        positive for every event, and may be omitted.
     channels
-        Up to two columns; the first in seconds, the second in percent, or what you have instead.
+        Up to two columns; by convention the first in seconds, the second in percent.
     items
-        File of items, one row each.
+        File of items, one per row.
     item_columns
         Canonical column of the items (``item_id``, ``category``, ``item_type``, ``published``,
         ``premium``, ``body_length``, ``title_length``, ``subtitle_length``, ``title``, ``body``)
-        -> column of ``items``; without it the columns that have a canonical name.
+        -> column of ``items``; by default the columns with canonical names.
     history_days
-        Days that the history of a window looks back; 7 with dates. With shares a history is as
-        many events as the history share says, and these days can only shorten it.
+        Number of days that the history of a window covers; 7 with dates. With shares a history has
+        the number of events of the history share, and these days can only shorten it.
     time_zone
-        Zone of the users' days and hours, of the four dates and of times without a zone.
+        Time zone of the users' days and hours, of the four dates and of times without a zone.
     """
 
     events: str
@@ -124,7 +125,7 @@ class Table(Dataset):
 
     def __post_init__(self) -> None:
         if len(self.channels) > 2:
-            raise ValueError(f"channels: found {len(self.channels)} columns, at most 2 are allowed")
+            raise ValueError(f"channels: found {len(self.channels)} columns, allowed: at most 2")
         label(self.label or "engaged", self.above)
         if self.negatives is not None:
             negatives(self.negatives)
@@ -133,18 +134,18 @@ class Table(Dataset):
             shares(self.windows)
             if given := [name for name in _DATES if dates[name] is not None]:
                 raise ValueError(
-                    f"windows: found beside {', '.join(given)}, allowed are the four dates or "
+                    f"windows: found with {', '.join(given)}, allowed: either the four dates or "
                     "windows"
                 )
         elif missing := [name for name in _DATES if dates[name] is None]:
             raise ValueError(
-                f"{', '.join(missing)}: missing, needed are {', '.join(_DATES)}, or windows such "
+                f"{', '.join(missing)}: missing, required: {', '.join(_DATES)}, or windows such "
                 "as {share: [0.4, 0.3, 0.1, 0.2]}"
             )
 
     @property
     def note(self) -> str:
-        """That negatives are sampled and how, and whether anything tells them from positives."""
+        """How negatives are sampled, and whether items have attributes that distinguish them."""
         if self.negatives is None:
             return ""
         return f"{negatives(self.negatives)}{'' if self.items else ', no item attributes'}"
@@ -154,7 +155,7 @@ class Table(Dataset):
         return [*listed(self.events, self.parts), *([Path(self.items)] if self.items else [])]
 
     def tables(self) -> Tables:
-        """Read the events and cut them into windows; see ``Dataset.tables``."""
+        """Read the events and split them into windows; see ``Dataset.tables``."""
         zone(self.time_zone)
         optional = [name for name in (self.session, self.device) if name is not None]
         optional += self._label_columns()
@@ -188,7 +189,7 @@ class Table(Dataset):
         return with_negatives(tables, log, negatives(self.negatives))
 
     def _written(self) -> dict[str, Any]:
-        """Say how the events are written, where they are text."""
+        """Return the text format of the events."""
         return {"separator": self.separator, "columns": self.columns}
 
     def _session(self, native: Native) -> pl.Series:
@@ -211,7 +212,7 @@ class Table(Dataset):
         return cut(log, items, bounds, history_days)
 
     def _items(self, occurring: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-        """Canonical items of the events, given the ids that occur there, and what was assumed."""
+        """Canonical items with the ids that occur, and counts of imputed values."""
         missing = {name: pl.lit(None, dtype) for name, dtype in ITEMS.items() if name != "item_id"}
         if self.items is None:
             return occurring.with_columns(**missing), {}
@@ -224,12 +225,12 @@ class Table(Dataset):
             if text in names
         }
         columns = {"item_id": given["item_id"]} | missing | lengths | given
-        found = pl.DataFrame(given).select(**columns).sort("item_id")
-        items = found.join(occurring, on="item_id", how="semi", maintain_order="left")
+        listed = pl.DataFrame(given).select(**columns).sort("item_id")
+        items = listed.join(occurring, on="item_id", how="semi", maintain_order="left")
         if items.is_empty():
             raise ValueError(
-                f"{self.items}: {names['item_id']} holds none of the {occurring.height} items "
-                f"that are in {self.item} of {self.events}, at least one is needed"
+                f"{self.items}: {names['item_id']} contains none of the {occurring.height} items "
+                f"in {self.item} of {self.events}, at least one is needed"
             )
         return items, {f"items: {reason}": count for reason, count in native.filled.items()}
 
@@ -247,7 +248,7 @@ class Table(Dataset):
         return native.times(column, unit=self.time_unit, form=self.time_format, zone=self.time_zone)
 
     def _label_columns(self) -> list[str]:
-        """Name the label's column; none where all events are positives."""
+        """Return the label's column; none if all events are positives."""
         if self.label is None and self.negatives is not None:
             first = listed(self.events, self.parts)[0]
             header = scan(first, **self._written()).collect_schema().names()
@@ -258,15 +259,15 @@ class Table(Dataset):
         if not self._label_columns():
             return pl.repeat(True, native.num_rows, dtype=pl.Boolean, eager=True)
         how = label(self.label or "engaged", self.above)
-        # Of text that is named, 07 and 1.0 are not the numbers that they could be.
+        # With text values in ``positive``, 07 and 1.0 are not read as numbers.
         values = native.column(how.column) if how.positive else native.typed(how.column)
-        found = engaged(values, how, self.events)
-        if self.negatives is not None and (others := int((~found).sum())):
+        is_engaged = engaged(values, how, self.events)
+        if self.negatives is not None and (others := int((~is_engaged).sum())):
             raise ValueError(
                 f"{self.events}: {others} of {native.num_rows} events are not engaged by "
                 f"{how.column}; negatives are sampled for logs of positives only"
             )
-        return found
+        return is_engaged
 
 
 def _item_columns(path: str, given: Mapping[str, str] | None) -> dict[str, str]:
@@ -274,7 +275,7 @@ def _item_columns(path: str, given: Mapping[str, str] | None) -> dict[str, str]:
     header = [] if given else scan(path).collect_schema().names()
     names = dict(given) if given else {name: name for name in allowed if name in header}
     if unknown := sorted(set(names) - set(allowed)):
-        raise ValueError(f"item_columns: found {unknown}, allowed are {allowed}")
+        raise ValueError(f"item_columns: found {unknown}, allowed: {allowed}")
     if "item_id" not in names:
-        raise ValueError(f"{path}: no column for item_id; name one in item_columns")
+        raise ValueError(f"{path}: no column for item_id; give one in item_columns")
     return names

@@ -1,1 +1,1 @@
-"""From the bytes of a file to columns of ids, times and values."""
+"""Reading of files: formats, ids, times and values."""

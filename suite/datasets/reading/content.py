@@ -1,7 +1,7 @@
-"""What a file holds, by its first bytes: compression, format, encoding and separator.
+"""Detection of compression, format, encoding and separator from the first bytes of a file.
 
-A suffix is only a claim. What contradicts it is named before a parser sees it, so that no bytes of
-a binary file reach the terminal.
+A suffix may be wrong. Contradictions are reported before a parser reads the file, so that no bytes
+of a binary file reach the terminal.
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ from typing import IO, cast
 import pyarrow as pa
 
 HEAD_BYTES = 1 << 20
-"""Of the unpacked content, enough for the header and first rows of a file of many columns."""
+"""Bytes of decompressed content, enough for the header and first rows of a wide file."""
 
-PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\0": "xz"}
-"""First bytes of the compressions that are unpacked."""
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\0": "xz",
+}
+"""First bytes of the supported compressions."""
 
 _LOOKS_LIKE = {
     b"PAR1": "Parquet",
@@ -48,14 +53,14 @@ _NUM_LINES = 20
 
 
 def packing(path: Path) -> str:
-    """Name the compression of a file by its first bytes; empty where it has none."""
+    """Return the compression of a file by its first bytes; empty if it has none."""
     with path.open("rb") as file:
         start = file.read(8)
-    return next((name for magic, name in PACKED.items() if start.startswith(magic)), "")
+    return next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), "")
 
 
 def unpacked(path: Path) -> IO[bytes]:
-    """Open a file for reading what it holds without its compression."""
+    """Open a file for reading its decompressed content."""
     name = packing(path)
     if name == "zstd":
         return cast(IO[bytes], pa.input_stream(str(path), compression="zstd"))
@@ -67,35 +72,35 @@ def unpacked(path: Path) -> IO[bytes]:
 
 
 def head(path: Path) -> bytes:
-    """Read the first MiB of what a file holds.
+    """Read the first MiB of a file's decompressed content.
 
     Raises
     ------
     ValueError
-        If the file is empty, or packed and damaged.
+        The file is empty, or its compressed content is damaged.
     """
     try:
         with unpacked(path) as file:
-            found = file.read(HEAD_BYTES)
+            start = file.read(HEAD_BYTES)
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise _damaged(path) from error
     except OSError as error:
-        # Only a decoder's errors have no number; the system's say what is wrong with the path.
+        # Errors of decoders have no number; those of the system describe the problem themselves.
         raise (_damaged(path) if error.errno is None else error) from None
-    if not found.strip():
+    if not start.strip():
         raise ValueError(f"{path}: empty file")
-    return found
+    return start
 
 
 def _damaged(path: Path) -> ValueError:
-    return ValueError(f"{path}: cannot be unpacked, it is damaged or cut short")
+    return ValueError(f"{path}: cannot be decompressed, it is damaged or truncated")
 
 
 def looks_like(content: bytes) -> str:
-    """Name the format of binary content; empty for text."""
-    known = (name for magic, name in _LOOKS_LIKE.items() if content.startswith(magic))
+    """Return the format of binary content; empty for text."""
+    formats = (name for magic, name in _LOOKS_LIKE.items() if content.startswith(magic))
     binary = "a tar archive" if content[257:262] == b"ustar" else "a binary file"
-    return next(known, binary if b"\0" in content else "")
+    return next(formats, binary if b"\0" in content else "")
 
 
 def text(path: Path, content: bytes) -> str:
@@ -104,7 +109,7 @@ def text(path: Path, content: bytes) -> str:
     Raises
     ------
     ValueError
-        If they are those of a binary file, or not UTF-8; the line is named.
+        They are those of a binary file, or not UTF-8; the message has the line.
     """
     if name := looks_like(content):
         raise ValueError(f"{path}: looks like {name}, must be text or have the suffix of its kind")
@@ -118,41 +123,41 @@ def text(path: Path, content: bytes) -> str:
 
 
 def separator(sample: str, columns: Sequence[str] | None) -> str:
-    r"""Find what separates the fields of a text file, a comma where there is only one.
+    r"""Detect the separator of the fields of a text file; a comma if there is one field only.
 
     Parameters
     ----------
     sample
-        Begin of the file.
+        Beginning of the file.
     columns
         Names of the columns of a file without a header, as many as there are fields.
 
     Returns
     -------
     str
-        Of tab, comma, semicolon, bar, ``\x01`` and blank the one that cuts every line into
-        equally many fields, and the first line into most; a blank only where nothing else does.
+        The one of tab, comma, semicolon, bar, ``\x01`` and blank that splits every line into the
+        same number of fields, and into the most; a blank only if no other does.
     """
     lines = [line + "\n" for line in sample.split("\n")[: _NUM_LINES + 1]]
-    found = {name: n for name in _SEPARATORS if (n := _num_fields(lines, name)) > 1}
-    if columns and (fitting := [name for name, n in found.items() if n == len(columns)]):
+    counts = {name: n for name in _SEPARATORS if (n := _num_fields(lines, name)) > 1}
+    if columns and (fitting := [name for name, n in counts.items() if n == len(columns)]):
         return fitting[0]
-    if len(found) > 1:
-        found.pop(" ", None)
-    return max(found, key=lambda name: found[name], default=_of_header(lines[0]))
+    if len(counts) > 1:
+        counts.pop(" ", None)
+    return max(counts, key=lambda name: counts[name], default=_of_header(lines[0]))
 
 
 def _num_fields(lines: list[str], delimiter: str) -> int:
-    """Count the fields that all lines have; 0 where they differ."""
+    """Count the fields of the lines; 0 if the lines differ."""
     try:
         rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     except csv.Error:
         return 0
-    # The last line may be cut, or begin a quoted text of several lines.
+    # The last line may be truncated, or begin quoted text of several lines.
     lengths = {len(row) for row in (rows[:-1] if len(rows) > 2 else rows)}
     return lengths.pop() if len(lengths) == 1 else 0
 
 
 def _of_header(line: str) -> str:
-    """Separator that occurs most in the first line, where the lines are not equally long."""
+    """Return the most frequent separator of the first line, if lines differ in length."""
     return max((",", *_SEPARATORS[:-1]), key=line.count)

@@ -1,9 +1,9 @@
-"""Files as people have them, as Polars tables.
+"""Reading of files as Polars tables.
 
-A suffix says how a file is read: `.parquet` (`.pq`), `.jsonl` (`.ndjson`, `.json`: one object a
-line), anything else as text with a separator (`.csv`, `.tsv`, `.txt`, `.inter`, `.dat`, ...). Text
-and JSON may be packed (gzip, zstd, bz2, xz; the content tells). The columns of text files are read
-as text: what they mean is for `suite.datasets.reading.ids`, `times` and `values` to say.
+The suffix determines how a file is read: `.parquet` (`.pq`), `.jsonl` (`.ndjson`, `.json`: one
+object per line), anything else as delimited text (`.csv`, `.tsv`, `.txt`, `.inter`, `.dat`, ...).
+Text and JSON may be compressed (gzip, zstd, bz2, xz, detected from the content). The columns of
+text files are read as text, which `suite.datasets.reading.ids`, `times` and `values` interpret.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _RECBOLE = re.compile(r"(.+):(?:token|float)(?:_seq)?")
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of one file or of several after each other, in memory.
+    """Columns of one file, or of several files concatenated, in memory.
 
     Attributes
     ----------
     frame
         The rows.
     files
-        Where they are from, in order.
+        The files, in order.
     first
-        For each file the number of its first row in ``frame``.
+        Index of the first row of each file in ``frame``.
     """
 
     frame: pl.DataFrame
@@ -47,7 +47,7 @@ class Rows:
     first: tuple[int, ...]
 
     def place(self, row: int | None) -> str:
-        """Say where a row is, for messages: file and row in the file, the first being 0."""
+        """Return the location of a row for messages: file and row in the file, from 0."""
         if row is None:
             return place(self.files[0], None)
         number = bisect_right(self.first, row) - 1
@@ -55,7 +55,7 @@ class Rows:
 
 
 def place(path: Path | str, row: int | None) -> str:
-    """Say where a row is, for messages: the first after the header is 0; None for any row."""
+    """Return the location of a row for messages: 0 is the first after the header, None any row."""
     return str(path) if row is None else f"{path}, row {row} (from 0)"
 
 
@@ -65,7 +65,7 @@ def listed(path: str | Path, parts: str | None = None) -> list[Path]:
     Parameters
     ----------
     path
-        A file; with ``parts`` a folder. Brackets and stars in it are only letters.
+        A file; with ``parts`` a folder. Brackets and stars in it are literal.
     parts
         Pattern such as ``*.parquet`` or ``**/part-*``; names that begin with a dot or an
         underscore are left out.
@@ -73,14 +73,14 @@ def listed(path: str | Path, parts: str | None = None) -> list[Path]:
     Raises
     ------
     ValueError
-        If there is no such file, it is a folder, or nothing matches.
+        There is no such file, it is a folder, or nothing matches.
     """
     if "://" in str(path):
-        raise ValueError(f"{path}: is a URI, only local files are read")
+        raise ValueError(f"{path}: is a URI, only local files are supported")
     path = Path(path)
     if parts is None:
         if path.is_dir():
-            raise ValueError(f"{path}: is a folder; name its files by parts, such as '*.parquet'")
+            raise ValueError(f"{path}: is a folder; select files with parts, such as '*.parquet'")
         if not path.is_file():
             raise ValueError(f"{path}: no such file")
         return [path]
@@ -90,10 +90,10 @@ def listed(path: str | Path, parts: str | None = None) -> list[Path]:
         matching = sorted(path.glob(parts))
     except (ValueError, NotImplementedError):
         raise ValueError(f"parts: found {parts!r}, must be a pattern such as '*.parquet'") from None
-    found = [file for file in matching if file.is_file() and file.name[0] not in "._"]
-    if not found:
+    files = [file for file in matching if file.is_file() and file.name[0] not in "._"]
+    if not files:
         raise ValueError(f"{path}: no file matches parts ({parts!r}), at least one is needed")
-    return found
+    return files
 
 
 def scan(
@@ -104,23 +104,23 @@ def scan(
     Parameters
     ----------
     path
-        The named file itself: nothing in the name is a pattern.
+        The file; its name is not a pattern.
     separator
-        Of a text file; any number of characters, ``\t`` also spelled out. None: found by its
-        first lines.
+        Separator of a text file; any number of characters, ``\t`` also spelled out. None:
+        detected from the first lines.
     columns
         Names of the columns of a text file without a header.
 
     Returns
     -------
     LazyFrame
-        Of a text file every column as String, blanks around the names and RecBole's ``:token`` and
-        the like removed from them. Collect it with ``collect``, which words what goes wrong.
+        For a text file all columns are String; blanks around the names and RecBole's suffixes such
+        as ``:token`` are removed. Collect it with ``collect``, which converts errors.
 
     Raises
     ------
     ValueError
-        One line: what the file is, or what is wrong with it.
+        One line: the file's actual format, or what is wrong with it.
     """
     (path,) = listed(path)
     start = content.head(path)
@@ -140,7 +140,7 @@ def scan(
 
 
 def _kind(path: Path, start: bytes) -> str:
-    """Tell how a file is read: by its suffix, without one by its first bytes."""
+    """Determine how a file is read: by its suffix, or without one by its first bytes."""
     name = path.name.lower()
     for suffix in _PACKED:
         name = name.removesuffix(suffix)
@@ -153,12 +153,12 @@ def _kind(path: Path, start: bytes) -> str:
 
 
 def collect(rows: pl.LazyFrame, path: str | Path, *, separator: str | None = None) -> pl.DataFrame:
-    """Collect what was scanned, or any part of it.
+    """Collect the result of ``scan``, or any part of it.
 
     Raises
     ------
     ValueError
-        One line: that the file is damaged, or which line of it is not like the others.
+        One line: the file is damaged, or which of its lines is invalid.
     """
     with refusing(path):
         try:
@@ -182,7 +182,7 @@ def read(
     Parameters
     ----------
     names
-        Columns; one that is named twice is read once.
+        Names of the columns; duplicates are read once.
     path, parts
         As for ``listed``.
     separator, columns
@@ -191,7 +191,7 @@ def read(
     Raises
     ------
     ValueError
-        One line: the file, and the columns that it lacks with those that it has.
+        One line: the file, its missing columns and those that it has.
     """
     files = listed(path, parts)
     frames = []
@@ -218,12 +218,12 @@ def read(
 
 
 def require(path: str | Path, names: Sequence[str], found: Sequence[str]) -> None:
-    """Refuse a file that lacks a column.
+    """Reject a file without the required columns.
 
     Raises
     ------
     ValueError
-        One line: the missing columns, and those that there are.
+        One line: the missing columns, and the existing ones.
     """
     if missing := sorted(set(names) - set(found)):
         raise ValueError(f"{path}: no column {', '.join(missing)}, found {named(found)}")
@@ -233,7 +233,7 @@ def _scan_json(path: Path, sample: str) -> pl.LazyFrame:
     if not sample.lstrip().startswith("{"):
         raise ValueError(f"{path}: must be JSON Lines: one object in braces on each line")
     with refusing(path):
-        # Polars takes the name for a pattern, and says nothing of the line that it cannot read.
+        # Polars treats the name as a pattern, and does not report the invalid line.
         rows = pl.scan_ndjson(_source(path, escape=True), infer_schema_length=None)
         try:
             rows.collect_schema()
@@ -246,7 +246,7 @@ def _scan_text(
     path: Path, sample: str, separator: str | None, columns: Sequence[str] | None
 ) -> pl.LazyFrame:
     if "\r" in sample and "\n" not in sample:
-        raise ValueError(f"{path}: its lines end in \\r, must end in \\n or \\r\\n")
+        raise ValueError(f"{path}: lines end in \\r, must end in \\n or \\r\\n")
     cut = _separator(sample, separator, columns)
     if len(cut.encode()) > 1:
         return _split_lines(path, sample, cut, columns)
@@ -276,28 +276,28 @@ def _wrong_line(path: Path, separator: str | None) -> str:
 
 
 def _named(path: Path, rows: pl.LazyFrame, columns: Sequence[str] | None) -> pl.LazyFrame:
-    """Name the columns: as given, or as in the header without what surrounds the names."""
-    found = rows.collect_schema().names()
+    """Name the columns: as given, or as in the header, without blanks and type suffixes."""
+    header = rows.collect_schema().names()
     if columns is not None:
-        if len(columns) != len(found) or len(set(columns)) < len(columns):
+        if len(columns) != len(header) or len(set(columns)) < len(columns):
             raise ValueError(
                 f"{path}: columns: found {len(columns)} names ({len(set(columns))} distinct), "
-                f"the first line has {len(found)} fields; one name for each is needed"
+                f"the first line has {len(header)} fields; one name for each is needed"
             )
-        return rows.rename(dict(zip(found, columns, strict=True)))
-    plain = [name.strip() for name in found]
+        return rows.rename(dict(zip(header, columns, strict=True)))
+    plain = [name.strip() for name in header]
     typed = [_RECBOLE.fullmatch(name) for name in plain]
     if all(typed):
         plain = [match[1] for match in typed if match]
     if len(set(plain)) < len(plain):
         return rows
-    return rows.rename(dict(zip(found, plain, strict=True)))
+    return rows.rename(dict(zip(header, plain, strict=True)))
 
 
 def _split_lines(
     path: Path, sample: str, separator: str, columns: Sequence[str] | None
 ) -> pl.LazyFrame:
-    """Cut lines at a separator of several characters, such as ``::``; nothing is quoted."""
+    """Split lines at a separator of several characters, such as ``::``, without quoting."""
     first = sample.split("\n", 1)[0].rstrip("\r").split(separator)
     names = [f"column_{number}" for number in range(len(first))]
     with refusing(path):
@@ -313,7 +313,7 @@ def _split_lines(
 
 
 def _source(path: Path, *, escape: bool = False) -> Path | str | io.BytesIO:
-    """Give Polars what it can scan: it unpacks gzip and zstd itself."""
+    """Return a source that Polars can scan; it decompresses gzip and zstd itself."""
     if content.packing(path) in ("bz2", "xz"):
         with content.unpacked(path) as file:
             return io.BytesIO(file.read())

@@ -1,7 +1,7 @@
-"""Native ids of any type as the 64-bit ids of the canonical tables, the same in every adapter.
+"""Conversion of native ids to the 64-bit ids of the canonical tables, equal in every adapter.
 
-Who is held out, on which side of a coin a user falls and how a user's events are permuted all
-follow from the canonical id: it must not depend on who else is in the log.
+The hold-out, random halves of users and permutations of a user's events all depend on the canonical
+id, so it must not depend on the other users in the log.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ import hashlib
 
 import polars as pl
 
+from suite.input.allowed import counted
+
 _DECIMAL = r"^(?:0|-?[1-9][0-9]{0,18})$"
 
 
 def canonical_ids(native: pl.Series) -> pl.Series:
-    """Give native ids numbers that follow from their text alone.
+    """Convert native ids to numbers that depend only on their text.
 
-    A whole number, written or typed (7, "7", 7.0), is its own canonical id. Any other text
+    An integer, as text or number (7, "7", 7.0), is its own canonical id. Any other text
     ("07", "u7", a number beyond 64 bits) is hashed: the first 64 bits of its BLAKE2b digest as a
     signed integer.
 
     Parameters
     ----------
     native
-        Ids of any type that has a text; null stays null.
+        Ids of any type with a text form; null stays null.
 
     Returns
     -------
@@ -33,8 +35,8 @@ def canonical_ids(native: pl.Series) -> pl.Series:
     Raises
     ------
     ValueError
-        One line, if two ids get the same number: by chance once in 40 million logs of a million
-        ids each.
+        One line: two ids get the same number, which happens by chance once in 40 million logs of
+        a million ids each.
 
     References
     ----------
@@ -45,34 +47,34 @@ def canonical_ids(native: pl.Series) -> pl.Series:
     text = _text(native)
     distinct = text.drop_nulls().unique()
     number = pl.when(distinct.str.contains(_DECIMAL)).then(distinct).cast(pl.Int64, strict=False)
-    known = pl.select(text=distinct, id=number)
-    hashed = known["text"].filter(known["id"].is_null())
+    integers = pl.select(text=distinct, id=number)
+    hashed = integers["text"].filter(integers["id"].is_null())
     others = pl.DataFrame({"text": hashed, "id": pl.Series(map(_hash, hashed), dtype=pl.Int64)})
-    known = pl.concat([known.drop_nulls(), others])
-    twice = known.filter(pl.col("id").is_duplicated()).sort("id", "text")["text"]
+    table = pl.concat([integers.drop_nulls(), others])
+    twice = table.filter(pl.col("id").is_duplicated()).sort("id", "text")["text"]
     if len(twice):
         raise ValueError(
             f"{native.name}: ids {twice[0]!r} and {twice[1]!r} get the same 64-bit number; "
             "rename one of them"
         )
     rows = pl.DataFrame({"text": text})
-    return rows.join(known, on="text", how="left", maintain_order="left")["id"].alias(native.name)
+    return rows.join(table, on="text", how="left", maintain_order="left")["id"].alias(native.name)
 
 
 def refuse_twice(native: pl.Series, path: str) -> None:
-    """Refuse a column in which an id occurs more than once, naming the id as the file has it.
+    """Reject a column in which an id occurs more than once, reporting the id as in the file.
 
     Parameters
     ----------
     native
-        Ids of any type that has a text, for example those of a file of items.
+        Ids of any type with a text form, for example those of a file of items.
     path
-        File that they are from.
+        Their file.
 
     Raises
     ------
     ValueError
-        One line: the file and column, the first such id with its rows, how many more there are.
+        One line: the file and column, the first such id with its rows, the number of others.
     """
     rows = pl.DataFrame({"id": canonical_ids(native)}).with_row_index("row").drop_nulls()
     twice = rows.filter(pl.col("id").is_duplicated())
@@ -82,7 +84,7 @@ def refuse_twice(native: pl.Series, path: str) -> None:
     name = _text(native)[int(first[0])]
     listed = ", ".join(map(str, first.head(5)))
     more = twice["id"].n_unique() - 1
-    also = f", and {more} more such ids" if more else ""
+    also = f", and {counted(more, 'other such id')}" if more else ""
     raise ValueError(
         f"{path}: {native.name} {name!r} occurs {len(first)} times, in rows {listed} (from 0)"
         f"{also}; ids must be unique"
@@ -90,7 +92,7 @@ def refuse_twice(native: pl.Series, path: str) -> None:
 
 
 def _text(native: pl.Series) -> pl.Series:
-    """Spell the ids; whole numbers that a missing value has turned into floats without a point."""
+    """Return ids as text, without a point for integers that were converted to floats."""
     spelled = native.cast(pl.String)
     if not native.dtype.is_float():
         return spelled

@@ -1,7 +1,7 @@
-"""Ids as people write them, as text: `7`, `07` and `7.0` in a text file are what they are.
+"""Reading of ids as text: `7`, `07` and `7.0` in a text file are different.
 
-Only the file's own types say that an id is a number. One exception is pandas's: a column of whole
-numbers with a value missing becomes one of floats, in which every id ends in ``.0``.
+An id is a number only if the file has types. The exception is for pandas: it writes a column of
+integers with a missing value as floats, in which every id ends in ``.0``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from suite.datasets.reading.values import MISSING, Place, is_text, refuse_where
 
 _FLOATED = r"^-?[0-9]+\.0$"
 _EXACT: dict[pl.DataType, int] = {pl.Float16(): 2**11, pl.Float32(): 2**24, pl.Float64(): 2**53}
-"""Below these, whole numbers of a floating type are exact, and different ones stay different."""
+"""Bounds below which integers are exact in a floating-point type."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Ids:
     Attributes
     ----------
     text : (n,)
-        String, null where missing.
+        String, null if missing.
     num_stripped
-        Ids around which blanks were removed.
+        Number of ids around which blanks were removed.
     """
 
     text: pl.Series
@@ -39,16 +39,16 @@ def text_ids(values: pl.Series, place: Place) -> Ids:
     Parameters
     ----------
     values : (n,)
-        Text, whole numbers of any type, or bytes (as text where they are UTF-8, else hexadecimal).
-        Null, NaN, blanks only and the spellings in ``values.MISSING`` are missing.
+        Text, integers of any type, or bytes (as text if they are UTF-8, otherwise hexadecimal).
+        Null, NaN, blanks and the spellings in ``values.MISSING`` are missing.
     place
-        Where a row is, for messages.
+        Returns the location of a row, for messages.
 
     Raises
     ------
     ValueError
-        One line, if the type has no ids, or a floating-point id is not whole or too large to be
-        exact; the row and value are named.
+        One line: the type has no ids, or a floating-point id is not an integer or too large to be
+        exact, with its row.
     """
     if values.dtype.is_float():
         text = _whole(values, place)
@@ -56,27 +56,27 @@ def text_ids(values: pl.Series, place: Place) -> Ids:
         text = _decoded(values)
     elif values.dtype.is_nested() or values.dtype in (pl.Object, pl.Duration):
         raise ValueError(
-            f"{place(None)}: {values.name} is {values.dtype}, must be text or whole numbers"
+            f"{place(None)}: {values.name} is {values.dtype}, must be text or integers"
         )
     else:
         text = values.cast(pl.String)
     plain = text.str.strip_chars()
-    there = pl.select(pl.when(~plain.is_in(MISSING)).then(plain)).to_series().alias(values.name)
-    stripped = (there != text).sum()
+    present = pl.select(pl.when(~plain.is_in(MISSING)).then(plain)).to_series().alias(values.name)
+    stripped = (present != text).sum()
     if values.dtype.is_decimal():
-        there = there.str.replace(r"\.0+$", "")
-    elif is_text(values) and there.count() and there.str.contains(_FLOATED).all():
-        there = there.str.strip_suffix(".0")
-    return Ids(there, int(stripped))
+        present = present.str.replace(r"\.0+$", "")
+    elif is_text(values) and present.count() and present.str.contains(_FLOATED).all():
+        present = present.str.strip_suffix(".0")
+    return Ids(present, int(stripped))
 
 
 def _whole(values: pl.Series, place: Place) -> pl.Series:
-    there = values.fill_nan(None)
+    present = values.fill_nan(None)
     exact = _EXACT[values.dtype]
-    wrong = (there != there.floor()) | (there.abs() >= exact)
-    allowed = f"text, or a whole number below {exact}: larger ones are not exact as {values.dtype}"
+    wrong = (present != present.floor()) | (present.abs() >= exact)
+    allowed = f"text, or an integer below {exact}: larger ones are not exact as {values.dtype}"
     refuse_where(wrong, values, place, allowed)
-    return there.cast(pl.Int64).cast(pl.String)
+    return present.cast(pl.Int64).cast(pl.String)
 
 
 def _decoded(values: pl.Series) -> pl.Series:

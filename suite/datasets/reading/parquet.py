@@ -1,4 +1,4 @@
-"""Parquet, with the types of Arrow that Polars does not know, or panics at."""
+"""Reading of Parquet, including Arrow types that Polars does not support."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def scan_parquet(path: Path) -> pl.LazyFrame:
     Returns
     -------
     LazyFrame
-        Views of lists become lists, decimals of more than 38 digits text, and times with an offset
+        List views become lists, decimals of more than 38 digits text, and times with an offset
         or a zone that is not in the database (pandas writes ``+05:30``) UTC.
 
     Raises
     ------
     ValueError
-        One line, if the file is damaged or a column has a type that cannot be read.
+        One line: the file is damaged, or a column has an unsupported type.
     """
     with refusing(path):
-        found = pq.read_schema(path)
-        fields = [_readable(field) for field in found]
-        if fields == list(found):
+        schema = pq.read_schema(path)
+        fields = [_readable(field) for field in schema]
+        if fields == list(schema):
             rows = pl.scan_parquet(path, glob=False)
             rows.collect_schema()
             return rows
@@ -39,7 +39,7 @@ def scan_parquet(path: Path) -> pl.LazyFrame:
 
 def _readable(field: pa.Field) -> pa.Field:
     dtype = field.type
-    # Arrow's cast between views and lists fails where both have offsets of the same width.
+    # Arrow's cast between views and lists fails if both have offsets of the same width.
     if pa.types.is_list_view(dtype):
         return field.with_type(pa.large_list(dtype.value_type))
     if pa.types.is_large_list_view(dtype):

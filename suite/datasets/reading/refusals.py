@@ -1,7 +1,7 @@
-"""What a library says of a file that it cannot read, in one line of ours.
+"""Conversion of library errors about unreadable files to one-line errors.
 
-Some damaged Parquet files make Polars panic: its threads write traces to stderr themselves, and
-what is raised is no `Exception`.
+Some damaged Parquet files make Polars panic: its threads write tracebacks to stderr, and the error
+is not an `Exception`.
 """
 
 from __future__ import annotations
@@ -26,52 +26,52 @@ from suite.datasets.reading import content
 _REASON_CHARACTERS = 100
 _STDERR = threading.RLock()
 _TRACE_S = 0.2
-"""How long threads that panic may go on writing after the error has been raised."""
+"""Time for which panicking threads may still write after the error has been raised."""
 
 
 @contextmanager
 def refusing(path: str | Path) -> Iterator[None]:
-    """Name the file that Polars or Arrow cannot read, in one line.
+    """Convert errors of Polars and Arrow to one line with the file.
 
     Raises
     ------
     ValueError
-        In place of what the library raises; a missing column or right of access stay as they are.
+        Instead of the library's error; a missing column or permission is not converted.
     """
     with _held_stderr():
         try:
             yield
         except (pl.exceptions.PolarsError, pa.ArrowException, UnicodeError) as error:
-            said = "".join(filter(str.isprintable, str(error).split("\n")[0]))
-            raise ValueError(f"{path}: {_DAMAGED} ({said[:_REASON_CHARACTERS]})") from None
+            reason = "".join(filter(str.isprintable, str(error).split("\n")[0]))
+            raise ValueError(f"{path}: {_DAMAGED} ({reason[:_REASON_CHARACTERS]})") from None
         except pl.exceptions.PanicException:
             raise ValueError(f"{path}: {_DAMAGED}") from None
         except OSError as error:
-            # Only what a decoder raises has no number; the system's says what is wrong itself.
+            # Errors of decoders have no number; those of the system describe the problem.
             if error.errno is not None:
                 raise
             raise ValueError(f"{path}: {_DAMAGED}") from None
 
 
-_DAMAGED = "cannot be read, it is damaged, cut short or not what its suffix says"
+_DAMAGED = "cannot be read, it is damaged, truncated or not what its suffix says"
 
 
 @contextmanager
 def _held_stderr() -> Iterator[None]:
-    """Hold back what threads write to stderr, and drop it where an error says it in one line."""
+    """Buffer what threads write to stderr, and discard it if an error is raised."""
     with _STDERR, tempfile.TemporaryFile() as held:
         sys.stderr.flush()
         try:
             saved = os.dup(2)
-        except OSError:  # there is none, as in a daemon
+        except OSError:  # no stderr, as in a daemon
             yield
             return
         os.dup2(held.fileno(), 2)
-        told = False
+        raised = False
         try:
             yield
         except BaseException:
-            told = True
+            raised = True
             if os.fstat(held.fileno()).st_size:
                 time.sleep(_TRACE_S)
             raise
@@ -80,22 +80,22 @@ def _held_stderr() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             held.seek(0)
-            if not told and (written := held.read()):
+            if not raised and (written := held.read()):
                 os.write(2, written)
 
 
 def wrong_line(path: Path, separator: str | None) -> str:
-    """Say which line of a text file a parser must have stumbled over.
+    """Find the line of a text file that a parser cannot read.
 
     Parameters
     ----------
     separator
-        Of the fields; None for JSON Lines.
+        Separator of the fields; None for JSON Lines.
 
     Returns
     -------
     str
-        Line, counted from 1, and what is wrong; empty if none stands out.
+        Line, from 1, and what is wrong with it; empty if none is found.
     """
     with content.unpacked(path) as file:
         for number, line in enumerate(file, start=1):
@@ -104,9 +104,9 @@ def wrong_line(path: Path, separator: str | None) -> str:
             except UnicodeDecodeError:
                 return f"line {number}: is not UTF-8 text"
             if separator is None and line.strip() and not _is_object(line):
-                return f"line {number}: is not an object of JSON"
+                return f"line {number}: is not a JSON object"
     if separator is None:
-        return "a column holds values of several types"
+        return "a column has values of several types"
     return _wrong_fields(path, separator)
 
 
@@ -134,7 +134,7 @@ def _wrong_fields(path: Path, separator: str) -> str:
 
 
 def named(names: Sequence[str], *, at_most: int = 20) -> str:
-    """List names from a file for a message: printable, and not a thousand of them."""
+    """List names from a file for a message: printable, and at most ``at_most``."""
     shown = [name if name.isprintable() else repr(name) for name in names[:at_most]]
     more = [f"{len(names) - at_most} more"] * (len(names) > at_most)
     return ", ".join(shown + more)

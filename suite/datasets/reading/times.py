@@ -1,4 +1,4 @@
-"""Times as people write them, as instants: numbers since 1970, date-times, dates and text."""
+"""Reading of times as instants: numbers since 1970, date-times, dates and text."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import polars as pl
 from suite.datasets.reading.values import NUMBER, Place, is_text, refuse_where, shown, spelled
 
 Unit = Literal["s", "ms", "us", "ns"]
-"""Of numbers since 1970."""
+"""Unit of numbers since 1970."""
 
 UTC = pl.Datetime("us", "UTC")
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _LARGEST_US = 8 * 10**18
-"""Year 255,000: what lies beyond has no date-time of 64 bits."""
+"""Year 255,000, beyond which a date-time does not fit in 64 bits."""
 
 _ISO = (
     r"^([0-9]{4})-?([0-9]{2})-?([0-9]{2})"
@@ -32,9 +32,9 @@ _COMMON = (
     "%Y-%m-%dT%H:%M:%S%.f%:z",
     "%Y-%m-%d",
 )
-"""Forms of whole files, which are read many times faster than a mixture."""
+"""Formats tried for whole columns, which is much faster than mixed formats."""
 
-_ALLOWED = "ISO 8601 such as 2026-01-31T12:00:00Z, or have its form named in time_format"
+_ALLOWED = "ISO 8601 such as 2026-01-31T12:00:00Z, or have its format given as time_format"
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Instants:
     Attributes
     ----------
     utc : (n,)
-        In microseconds; null where missing or skipped.
+        In microseconds; null if missing or skipped.
     skipped, repeated : (n,)
-        Boolean: local times that a clock change leaves out, and those that it repeats, of whose
-        two instants the first is taken. None where all times have a zone or offset.
+        Boolean: local times skipped by a clock change, and repeated ones, which are read as the
+        first of the two instants. None if all times have a zone or offset.
     """
 
     utc: pl.Series
@@ -72,38 +72,38 @@ def instants(
         ISO 8601 with or without an offset (also mixed), or in ``form``. Null, NaN and the
         spellings in ``values.MISSING`` are missing.
     place
-        Where a row is, for messages.
+        Returns the location of a row, for messages.
     unit
-        Of numbers.
+        Unit of numbers.
     form
-        Of text and of whole numbers such as 20220408, as of chrono's strftime; a Z at its end is
-        UTC. With ``unit``, it holds where all values have that form.
+        Format of text and of integers such as 20220408, as for chrono's strftime; a trailing Z is
+        UTC. With ``unit``, it applies if all values have this format.
     zone
-        IANA name, of times without a zone or offset.
+        IANA name of the zone of times without a zone or offset.
 
     Raises
     ------
     ValueError
-        One line, with the row and value that is no such time; of a type that holds none.
+        One line: a value is not such a time, with its row, or the type has no times.
     """
-    known = _dated(values, zone)
-    if known is not None:
-        return known
+    dated = _dated(values, zone)
+    if dated is not None:
+        return dated
     if not (is_text(values) or values.dtype.is_numeric()):
         raise ValueError(f"{place(None)}: {values.name} is {values.dtype}, must be a time")
     if form is None and values.dtype.is_numeric():
         whole = values.dtype.is_integer()
-        found = values if whole else values.cast(pl.Float64).fill_nan(None)
-        return Instants(_since_1970(found, values, place, unit))
+        numbers = values if whole else values.cast(pl.Float64).fill_nan(None)
+        return Instants(_since_1970(numbers, values, place, unit))
     text = spelled(values) if is_text(values) else _digits(values)
     numeric = 2 * int(text.str.contains(NUMBER).sum()) >= max(text.count(), 1)
     if form is not None:
-        found = _formed(text, form)
-        wrong = text.is_not_null() & found.is_null()
+        parsed = _formed(text, form)
+        wrong = text.is_not_null() & parsed.is_null()
         if not wrong.any():
-            return _dated(found, zone) or Instants(found)
+            return _dated(parsed, zone) or Instants(parsed)
         if unit is None or not numeric:
-            allowed = f"of the form {form!r} that time_format names"
+            allowed = f"of the format {form!r} (time_format)"
             refuse_where(wrong, values, place, allowed)
     if numeric:
         return Instants(_since_1970(text, values, place, unit))
@@ -113,14 +113,14 @@ def instants(
 def refuse_outside(
     utc: pl.Series, begin: datetime, end: datetime, *, path: str, column: str, unit: str | None
 ) -> None:
-    """Refuse times none of which is in the span that is used, such as those of a wrong unit.
+    """Reject times none of which is in the used span, such as those of a wrong unit.
 
     Parameters
     ----------
     utc : (n,)
-        Instants; null is no time.
+        Instants; null is ignored.
     begin, end
-        Of the span; the end is excluded.
+        Bounds of the span; the end is excluded.
 
     Raises
     ------
@@ -128,17 +128,17 @@ def refuse_outside(
         One line with the range of the times and the span.
     """
     if utc.count() and not utc.is_between(begin, end, closed="left").any():
-        # Polars spells the years above 9999 too, which a wrong unit gives.
+        # Polars can also format years above 9999, which a wrong unit gives.
         ends = utc.drop_nulls().sort().dt.to_string("%Y-%m-%d %H:%M")
         as_unit = f" with time_unit {unit}" if unit else ""
         raise ValueError(
-            f"{path}: no {column} lies in the windows and their histories, {begin:%Y-%m-%d %H:%M} "
+            f"{path}: no {column} is in the windows and their histories, {begin:%Y-%m-%d %H:%M} "
             f"to {end:%Y-%m-%d %H:%M}; found{as_unit} are {ends[0]} to {ends[-1]} (UTC)"
         )
 
 
 def _local(naive: pl.Series, zone: str) -> Instants:
-    """Give local times their zone, as the other datasets do: null where clocks skip them."""
+    """Localize times as the other datasets do: null if skipped by a clock change."""
     early = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
     late = naive.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     return Instants(
@@ -149,7 +149,7 @@ def _local(naive: pl.Series, zone: str) -> Instants:
 
 
 def _dated(values: pl.Series, zone: str) -> Instants | None:
-    """Read date-times and dates; None of any other type."""
+    """Read date-times and dates; None for any other type."""
     if values.dtype == pl.Null:
         return Instants(values.cast(UTC))
     if values.dtype == pl.Date:
@@ -163,22 +163,22 @@ def _dated(values: pl.Series, zone: str) -> Instants | None:
 
 
 def _digits(values: pl.Series) -> pl.Series:
-    """Spell numbers; whole ones without a point, NaN as null."""
+    """Format numbers as text; integers without a point, NaN as null."""
     if not values.dtype.is_float():
         return values.cast(pl.String)
-    there = values.fill_nan(None)
-    whole = (there == there.floor()) & (there.abs() < 2**53)
-    digits = there.cast(pl.Int64, strict=False).cast(pl.String)
-    return digits.zip_with(whole.fill_null(value=False), there.cast(pl.String))
+    present = values.fill_nan(None)
+    whole = (present == present.floor()) & (present.abs() < 2**53)
+    digits = present.cast(pl.Int64, strict=False).cast(pl.String)
+    return digits.zip_with(whole.fill_null(value=False), present.cast(pl.String))
 
 
 def _since_1970(found: pl.Series, values: pl.Series, place: Place, unit: Unit | None) -> pl.Series:
-    """Read numbers, typed or as text, exactly where they are whole; null stays null."""
+    """Read numbers, typed or as text, exactly if they are integers; null stays null."""
     if unit is None:
         first = int(found.is_not_null().arg_max() or 0)
         raise ValueError(
             f"{place(first)}: {values.name} is {shown(found[first])}, a number: time_unit must be "
-            "s, ms, us or ns, or time_format name its form"
+            "s, ms, us or ns, or time_format must give its format"
         )
     if found.dtype == pl.String:
         refuse_where(
@@ -199,29 +199,29 @@ def _since_1970(found: pl.Series, values: pl.Series, place: Place, unit: Unit | 
 
 
 def _formed(text: pl.Series, form: str) -> pl.Series:
-    """Parse text in a form of strftime; null where it does not have it."""
+    """Parse text in a strftime format; null if it does not match."""
     plain = form.replace("%%", "")
     if "%Z" in plain:
         raise ValueError(
-            f"time_format: found {form!r}, a zone's name (%Z) is not read; allowed is its offset "
-            "(%z), or none and the zone in time_zone"
+            f"time_format: found {form!r}, zone names (%Z) are not supported; allowed: an offset "
+            "(%z), or neither and the zone in time_zone"
         )
     offset = re.search(r"%[:#]*z|%\+", plain)
     if offset:
-        # chrono's %z does not know that Z is an offset.
+        # chrono's %z does not accept Z.
         text = text.str.replace(r"(?:Z|z|UTC|GMT)$", "+0000")
     read = form.replace(".%f", "%.f")
     if re.search("%[HIkl]", plain) and not re.search("%[MRTXcrs+]", plain):
-        # An hour alone, such as Avazu's 14102113, is none for chrono.
+        # chrono does not parse an hour without minutes, such as Avazu's 14102113.
         text, read = text + " 00", f"{read} %M"
     try:
         # Python's .%f is a fraction; in chrono %f counts nanoseconds.
-        found = text.str.to_datetime(read, time_unit="us", strict=False)
+        parsed = text.str.to_datetime(read, time_unit="us", strict=False)
     except pl.exceptions.PolarsError:
         raise ValueError(
-            f"time_format: found {form!r}, must be a form such as '%Y-%m-%d %H:%M:%S'"
+            f"time_format: found {form!r}, must be a format such as '%Y-%m-%d %H:%M:%S'"
         ) from None
-    return found.dt.replace_time_zone("UTC") if plain.endswith("Z") and not offset else found
+    return parsed.dt.replace_time_zone("UTC") if plain.endswith("Z") and not offset else parsed
 
 
 def _iso(text: pl.Series, values: pl.Series, place: Place, zone: str) -> Instants:
@@ -236,15 +236,15 @@ def _iso(text: pl.Series, values: pl.Series, place: Place, zone: str) -> Instant
 
 
 def _iso_parts(text: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Date-times as written, null where they are none, and the minutes they are ahead of UTC."""
+    """Parse date-times as written, null if invalid, and their minutes ahead of UTC."""
     naive = pl.Series([None], dtype=pl.Datetime("us")).new_from_index(0, len(text))
     ahead = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(text))
     rest = text
     while form := _common_form(rest.drop_nulls().head(1)):
-        found = _formed(rest, form)
+        parsed = _formed(rest, form)
         if "%:z" in form or form.endswith("Z"):
-            ahead = ahead.zip_with(found.is_null(), pl.Series([0]))
-        naive = pl.select(pl.coalesce(found.dt.replace_time_zone(None), naive)).to_series()
+            ahead = ahead.zip_with(parsed.is_null(), pl.Series([0]))
+        naive = pl.select(pl.coalesce(parsed.dt.replace_time_zone(None), naive)).to_series()
         rest = pl.select(pl.when(naive.is_null()).then(rest)).to_series()
     if rest.count():
         others = _parsed(rest)
@@ -258,7 +258,7 @@ def _common_form(first: pl.Series) -> str:
 
 
 def _parsed(text: pl.Series) -> pl.DataFrame:
-    """Take ISO 8601 apart: ``naive`` and ``ahead`` as above."""
+    """Parse ISO 8601 into ``naive`` and ``ahead``, as above."""
     names = ("year", "month", "day", "hour", "minute", "second", "fraction", "offset")
     parts = text.str.extract_groups(_ISO).struct.rename_fields(names).struct.unnest()
     date = pl.format("{}-{}-{}", "year", "month", "day")

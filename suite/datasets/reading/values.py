@@ -1,6 +1,6 @@
-"""What a column of text means: missing, a number, yes or no.
+"""Interpretation of columns: missing values, numbers, Booleans.
 
-Text files carry no types, and typed ones hold text too; the same rules read both.
+Text files have no types, and typed files contain text too; the same rules apply to both.
 """
 
 from __future__ import annotations
@@ -13,52 +13,52 @@ MISSING = (
     *("", "#N/A", "#NA", "<NA>", "N/A", "NA", "n/a", "NULL", "null", "None", "NaN", "nan"),
     *("-NaN", "-nan", "\\N"),
 )
-"""Spellings of a missing value: those that pandas reads and writes, and MySQL's and Hive's."""
+"""Spellings of missing values: those of pandas, MySQL and Hive."""
 
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
-"""A decimal number, alone in its field."""
+"""A decimal number that fills its field."""
 
 Place = Callable[[int | None], str]
-"""Where a row, or with None the column is, for messages; `suite.datasets.reading.files` has two."""
+"""Location of a row, or with None of the column, for messages; see `reading.files`."""
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum)
 _SHOWN_CHARACTERS = 60
 
 
 def is_text(values: pl.Series) -> bool:
-    """Tell whether a column holds text, categories included."""
+    """Return whether a column contains text, categories included."""
     return values.dtype in _TEXT
 
 
 def spelled(values: pl.Series) -> pl.Series:
-    """Text of a column: null where missing, as it stands elsewhere.
+    """Return the text of a column, null if missing.
 
-    Blanks around the values are removed where all have them, as in ``a, b, c``; around some of
-    them only they are left, for what reads the values to refuse.
+    Blanks around the values are removed if all have them, as in ``a, b, c``; otherwise they are
+    kept, and rejected when the values are parsed.
     """
     text = values.cast(pl.String)
     plain = text.str.strip_chars()
     missing = plain.is_in(MISSING)
-    there = pl.select(pl.when(~missing).then(text)).to_series()
-    if (there != plain).drop_nulls().all():
-        there = pl.select(pl.when(~missing).then(plain)).to_series()
-    return there.alias(values.name)
+    present = pl.select(pl.when(~missing).then(text)).to_series()
+    if (present != plain).drop_nulls().all():
+        present = pl.select(pl.when(~missing).then(plain)).to_series()
+    return present.alias(values.name)
 
 
 def refuse_where(wrong: pl.Series, values: pl.Series, place: Place, allowed: str) -> None:
-    """Refuse the first wrong value, if there is one.
+    """Reject the first wrong value, if there is one.
 
     Parameters
     ----------
     wrong : (n,)
         Boolean; null is not wrong.
     values : (n,)
-        The column as it came.
+        The original column.
 
     Raises
     ------
     ValueError
-        One line: where, the column, the value, what is allowed.
+        One line: the location, the column, the value, what is allowed.
     """
     if wrong.any():
         row = int(wrong.fill_null(value=False).arg_max() or 0)
@@ -66,7 +66,7 @@ def refuse_where(wrong: pl.Series, values: pl.Series, place: Place, allowed: str
 
 
 def shown(value: object) -> str:
-    """Write a value in a message: on one line, and not a whole article."""
+    """Format a value for a message: on one line, and shortened."""
     text = repr(value) if isinstance(value, str) else str(value)
     text = "".join(filter(str.isprintable, text))
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
@@ -78,12 +78,12 @@ def numbers(values: pl.Series, place: Place) -> pl.Series:
     Returns
     -------
     Series
-        Float64, null where missing or NaN.
+        Float64, null if missing or NaN.
 
     Raises
     ------
     ValueError
-        One line, with row and value, of text that is no number; of a type that holds none.
+        One line: text is not a number, with its row, or the type has no numbers.
     """
     if is_text(values):
         text = spelled(values)
@@ -95,13 +95,13 @@ def numbers(values: pl.Series, place: Place) -> pl.Series:
 
 
 def typed(values: pl.Series) -> pl.Series:
-    """Give a column of text the type that all its values have.
+    """Convert a column of text to the type that all its values have.
 
     Returns
     -------
     Series
-        Boolean if each is true or false (in any case), Int64 or Float64 if each is a number, else
-        the column as it came, like one that is not text.
+        Boolean if each is true or false (in any case), Int64 or Float64 if each is a number,
+        otherwise the unchanged column; so is one that is not text.
     """
     if not is_text(values):
         return values
@@ -113,27 +113,27 @@ def typed(values: pl.Series) -> pl.Series:
         return lower == "true"
     if not text.str.contains(NUMBER).all():
         return values
-    found = text.cast(pl.Float64)
-    whole = text.cast(pl.Int64, strict=False)
-    return whole if whole.null_count() == text.null_count() else found
+    floats = text.cast(pl.Float64)
+    integers = text.cast(pl.Int64, strict=False)
+    return integers if integers.null_count() == text.null_count() else floats
 
 
 def booleans(values: pl.Series, place: Place) -> pl.Series:
-    """Read a column as yes or no: Boolean, or 0 and 1.
+    """Read a column as Boolean: true and false, or 1 and 0.
 
     Raises
     ------
     ValueError
-        One line, with row and value, of anything else.
+        One line: another value, with its row.
     """
-    found = typed(values)
-    if found.dtype in (pl.Boolean, pl.Null):
-        return found.cast(pl.Boolean)
+    converted = typed(values)
+    if converted.dtype in (pl.Boolean, pl.Null):
+        return converted.cast(pl.Boolean)
     allowed = "true or false, or 1 or 0"
-    if not found.dtype.is_numeric():
-        wrong = ~spelled(found).str.to_lowercase().is_in(["true", "false", "1", "0"])
+    if not converted.dtype.is_numeric():
+        wrong = ~spelled(converted).str.to_lowercase().is_in(["true", "false", "1", "0"])
         refuse_where(wrong, values, place, allowed)
-        return spelled(found).str.to_lowercase().is_in(["true", "1"])
-    found = found.cast(pl.Float64).fill_nan(None)
-    refuse_where(~found.is_in([0.0, 1.0]), values, place, allowed)
-    return found.cast(pl.Boolean)
+        return spelled(converted).str.to_lowercase().is_in(["true", "1"])
+    numbers = converted.cast(pl.Float64).fill_nan(None)
+    refuse_where(~numbers.is_in([0.0, 1.0]), values, place, allowed)
+    return numbers.cast(pl.Boolean)

@@ -204,7 +204,7 @@ def test_a_number_as_time_needs_its_unit(tmp_path):
         text = message(table(tmp_path, rows, name=name))
         assert f"{name}, row 0 (from 0): when is " in text
         assert text.endswith(
-            "a number: time_unit must be s, ms, us or ns, or time_format name its form"
+            "a number: time_unit must be s, ms, us or ns, or time_format must give its format"
         )
 
 
@@ -253,7 +253,7 @@ def test_an_item_table_of_other_items_is_refused(tmp_path):
     pl.DataFrame({"item_id": [1, 2]}).write_csv(tmp_path / "pages.csv")
 
     assert message(table(tmp_path, items=str(tmp_path / "pages.csv"))).endswith(
-        "pages.csv: item_id holds none of the 3 items that are in page of "
+        "pages.csv: item_id contains none of the 3 items in page of "
         f"{tmp_path / 'visits.csv'}, at least one is needed"
     )
 
@@ -322,17 +322,17 @@ def test_an_unknown_canonical_column_is_refused(tmp_path):
     columns = {"item_id": "page", "color": "color"}
     part = table(tmp_path, items=str(tmp_path / "pages.csv"), item_columns=columns)
 
-    assert message(part).startswith("item_columns: found ['color'], allowed are ['item_id', 'cat")
+    assert message(part).startswith("item_columns: found ['color'], allowed: ['item_id', 'cat")
 
 
 def test_an_item_table_needs_its_id(tmp_path):
     (tmp_path / "pages.csv").write_text("page,category\npage-0,news\n")
 
     assert message(table(tmp_path, items=str(tmp_path / "pages.csv"))).endswith(
-        "pages.csv: no column for item_id; name one in item_columns"
+        "pages.csv: no column for item_id; give one in item_columns"
     )
 
 
 def test_at_most_two_channels_are_allowed():
-    with pytest.raises(ValueError, match="channels: found 3 columns, at most 2 are allowed"):
+    with pytest.raises(ValueError, match="channels: found 3 columns, allowed: at most 2"):
         Table(events="log.csv", channels=("a", "b", "c"), **DAYS)

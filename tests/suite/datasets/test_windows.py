@@ -242,11 +242,11 @@ def test_a_history_cut_by_shares_is_halved(tmp_path):
 
 
 def test_a_table_needs_dates_or_shares_and_not_both(tmp_path):
-    with pytest.raises(ValueError, match=r"^train, validation, test, end: missing, needed are"):
+    with pytest.raises(ValueError, match=r"^train, validation, test, end: missing, required:"):
         table(tmp_path)
-    with pytest.raises(ValueError, match=r"^validation, test, end: missing, needed are train"):
+    with pytest.raises(ValueError, match=r"^validation, test, end: missing, required: train"):
         table(tmp_path, train=date(2001, 9, 10))
-    with pytest.raises(ValueError, match=r"^windows: found beside train, allowed are the four"):
+    with pytest.raises(ValueError, match=r"^windows: found with train, allowed: either the four"):
         table(tmp_path, windows="share, 0.4/0.3/0.1/0.2", train=date(2001, 9, 10))
 
 

@@ -117,7 +117,7 @@ def test_packed_files_are_read_whether_the_name_says_so_or_not(tmp_path, suffix,
         path = write(tmp_path / name, text, pack)
         assert rows(path) == ROWS
         path.write_bytes(path.read_bytes()[:-9])
-        assert "cannot be unpacked, it is damaged or cut short" in message(rows, path)
+        assert "cannot be decompressed, it is damaged or truncated" in message(rows, path)
 
 
 def test_json_lines_keep_their_types(tmp_path):
@@ -165,11 +165,13 @@ def test_files_of_a_folder_are_read_in_order_of_their_names(tmp_path):
     assert found.place(0).endswith("part-01.parquet, row 0 (from 0)")
     assert found.place(12).endswith("part-10.parquet, row 9 (from 0)")
     assert message(files.read, folder, ["user"]).endswith(
-        "is a folder; name its files by parts, such as '*.parquet'"
+        "is a folder; select files with parts, such as '*.parquet'"
     )
     assert "no file matches parts ('*.csv')" in message(files.listed, folder, "*.csv")
     assert "parts: found '/x'" in message(files.listed, folder, "/x")
-    assert "a.csv: is a URI, only local files are read" in message(files.scan, "s3://log/a.csv")
+    assert "a.csv: is a URI, only local files are supported" in message(
+        files.scan, "s3://log/a.csv"
+    )
     assert "no such folder" in message(files.listed, folder / "part.txt", "*")
 
 
@@ -228,11 +230,11 @@ def test_text_called_parquet_is_named(tmp_path):
         ("a.csv", b"a,b\n1,2\n1,2,3\n", "a.csv, line 3: has 3 fields, the first line has 2"),
         ("a.csv", b'a,b\n1,"2\n3,4\n', "a.csv, line 3: a quote is not closed, or not doubled"),
         ("a.csv", b"a,b\n1,2\nM\xfcller,3\n", "a.csv, line 3: is not UTF-8 text"),
-        ("a.csv", b"a,b\r1,2\r", "a.csv: its lines end in \\r, must end in"),
+        ("a.csv", b"a,b\r1,2\r", "a.csv: lines end in \\r, must end in"),
         ("a.csv", b"a,b\n" + b"1,2\n" * 300_000 + b"\xfc,3\n", "line 300002: is not UTF-8 text"),
-        ("a.jsonl", b'{"u":1}\n{"u":\n', "a.jsonl, line 2: is not an object of JSON"),
+        ("a.jsonl", b'{"u":1}\n{"u":\n', "a.jsonl, line 2: is not a JSON object"),
         ("a.jsonl", b'[{"u":1}]\n', "a.jsonl: must be JSON Lines: one object in braces"),
-        ("a.jsonl", b'{"u":1}\n{"u":[1]}\n{"u":true}\n', "a column holds values of several types"),
+        ("a.jsonl", b'{"u":1}\n{"u":[1]}\n{"u":true}\n', "a column has values of several types"),
     ],
 )
 def test_what_is_wrong_with_a_text_is_said_with_its_line(tmp_path, name, text, said):

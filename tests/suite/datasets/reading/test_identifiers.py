@@ -78,7 +78,7 @@ def test_two_ids_with_one_number_are_refused():
         ([7.0, None, 7.0, None], "'7' occurs 2 times, in rows 0, 2 (from 0)"),
         (
             [*"abab", *"bbbb"],
-            "'a' occurs 2 times, in rows 0, 2 (from 0), and 1 more such ids",
+            "'a' occurs 2 times, in rows 0, 2 (from 0), and 1 other such id",
         ),
         (["7"] * 9, "'7' occurs 9 times, in rows 0, 1, 2, 3, 4 (from 0)"),
     ],

@@ -80,14 +80,14 @@ def test_other_types_have_a_text():
 def test_a_float_that_may_stand_for_several_ids_is_refused(value, dtype, limit):
     text = message([1.0, value], dtype)
 
-    assert text.startswith(f"f.csv, row 1: user is {value}, must be text, or a whole number below")
+    assert text.startswith(f"f.csv, row 1: user is {value}, must be text, or an integer below")
     assert f"below {limit}: larger ones are not exact as {dtype}" in text
 
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, timedelta(1)])
 def test_types_without_a_text_are_refused(value):
     assert message([value]).startswith("f.csv: user is ")
-    assert message([value]).endswith(", must be text or whole numbers")
+    assert message([value]).endswith(", must be text or integers")
 
 
 def test_numbers_are_read_from_text_and_types():

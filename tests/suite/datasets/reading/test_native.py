@@ -156,7 +156,7 @@ def test_an_event_without_an_item_is_refused_where_it_is(tmp_path):
 
     assert message(tmp_path / "a.parquet").endswith(
         "a.parquet, row 5 (from 0): item_id is missing, every event needs its item; "
-        "so in 2 of 204 rows"
+        "missing in 2 of 204 rows"
     )
 
 
@@ -175,7 +175,7 @@ def test_nothing_usable_and_nothing_at_all_are_said(tmp_path):
     log().with_columns(time=None).write_csv(tmp_path / "a.csv")
     log().clear().write_csv(tmp_path / "b.csv")
 
-    assert message(tmp_path / "a.csv").endswith("a.csv: no row can be used: 204 missing time")
+    assert message(tmp_path / "a.csv").endswith("a.csv: no usable row: 204 missing time")
     assert message(tmp_path / "b.csv").endswith("b.csv: no rows, at least one is needed")
 
 
@@ -250,9 +250,7 @@ def test_types_that_cannot_be_what_they_are_named_are_refused(tmp_path):
 
     path = tmp_path / "a.parquet"
     for role in ("user", "item", "session"):
-        assert message(path, **{role: "x"}).endswith(
-            "x is List(Int64), must be text or whole numbers"
-        )
+        assert message(path, **{role: "x"}).endswith("x is List(Int64), must be text or integers")
     assert message(path, time="x").endswith("x is List(Int64), must be a time")
     assert message(path, label="x").endswith("x is List(Int64), must be text or numbers")
     assert message(path, channels=("x",)).endswith("x is List(Int64), must be a number")
@@ -263,4 +261,4 @@ def test_the_named_file_is_read_and_a_folder_is_told(tmp_path, expected):
     log().write_parquet(tmp_path / "log[1].parquet")
 
     same(read(tmp_path / "log[1].parquet"), expected)
-    assert message(tmp_path).endswith("is a folder; name its files by parts, such as '*.parquet'")
+    assert message(tmp_path).endswith("is a folder; select files with parts, such as '*.parquet'")
