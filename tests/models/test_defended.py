@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.parallel import DistributedDataParallel
 
 from models.bilstm import Bilstm
@@ -142,6 +144,55 @@ def test_a_strength_that_cannot_be_trained_is_refused_in_one_line(kind, wrong, m
     with pytest.raises(ValueError, match=f"^{kind.__name__.lower()}: {message}") as refused:
         kind(**wrong)
     assert "\n" not in str(refused.value)
+
+
+def people(rng, taste, events=10):
+    """Users of constant inputs, of whom only the first column decides what they engage with."""
+    users = len(taste)
+    user_row = np.repeat(np.arange(users), events)
+    engaged = rng.random(len(user_row)) < 1 / (1 + np.exp(-3 * taste[user_row, 0]))
+    batch = random_batch(users=users, events=len(user_row))
+    return replace(
+        batch,
+        aggregates=np.pad(taste, ((0, 0), (0, 6))).astype(np.float32),
+        user_row=user_row,
+        categorical=np.zeros_like(batch.categorical),
+        labels=engaged[:, None].astype(np.float32),
+        user=np.arange(users),
+    )
+
+
+def trained(steps=200, **defense):
+    """Nats of the last penalty per event at strength 1, and AUC of other events."""
+    rng = np.random.default_rng(0)
+    taste = rng.normal(size=(40, 21))
+    train, test = people(rng, taste), people(rng, taste)
+    torch.manual_seed(0)
+    network = Mlp(width=32, depth=1, dim=8, dropout=0.0, **defense)
+    network.set_num_users(len(taste))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    batch = tensors(train, "cpu")
+    for _ in range(steps):
+        _, logits, penalty = network(batch)
+        optimizer.zero_grad()
+        (bce(logits, batch.labels) + penalty.mean()).backward()
+        optimizer.step()
+    nats = float(penalty.mean().detach()) / defense.get("bottleneck", 1.0)
+    return nats, roc_auc_score(test.labels[:, 0], network.score(test)[:, 0])
+
+
+def test_an_adversary_learns_less_about_users_when_its_gradient_is_reversed():
+    (told, auc), (kept, auc_defended) = trained(adversarial=1e-9), trained(adversarial=0.05)
+    assert told < kept - 0.4 < np.log(40) - 0.4
+    assert auc > 0.75
+    assert auc_defended > auc - 0.1
+
+
+def test_a_bottleneck_lets_fewer_nats_through_the_more_each_costs():
+    (wide, auc), (narrow, auc_defended) = trained(bottleneck=1e-4), trained(bottleneck=1e-2)
+    assert wide > 3 * narrow > 0
+    assert auc > 0.75
+    assert auc_defended > auc - 0.12
 
 
 def test_more_users_than_a_user_head_can_tell_apart_are_refused():
