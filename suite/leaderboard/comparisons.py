@@ -103,7 +103,9 @@ def attributions(results: Results, _: Claims | None) -> list[Section]:
 
 
 def _extra_tables(extra: list[tuple[Plan, Any]]) -> Iterator[Section]:
-    shared = ("dataset", "protocol", "model", "release", "attack", "seed")
+    several = len({p.defense for p, _ in extra}) > 1
+    defense = ("defense",) if several else ()
+    shared = ("dataset", "protocol", "model", "release", *defense, "attack", "seed")
     titles = {
         "reid/fnir_at_fpir_": "open set: FNIR at three FPIR; empty if too few probes are unknown",
         "inversion/": "inversion: what the vector reveals about the history",
@@ -115,7 +117,7 @@ def _extra_tables(extra: list[tuple[Plan, Any]]) -> Iterator[Section]:
         keys = sorted({k for _, figures in cells for k in figures if k.startswith(prefix)})
         lines = [
             (
-                *(str(p.names[key]) for key in shared),
+                *(str((p.names | {"defense": p.defense})[key]) for key in shared),
                 *(_rounded(k, figures[k]) if k in figures else "" for k in keys),
             )
             for p, figures in cells

@@ -70,8 +70,8 @@ class Row(BaseModel):
         vectors it is that of its scores, of all else that of the better head on validation, of
         one release: refitted, or the model's own.
     auc_own_head, auc_refitted
-        AUC of both heads: the model's own on its defended vectors, null where it cannot read
-        them, and a logistic regression fitted on what is released. Null where there is none.
+        AUC of both heads: the model's own, null where there is none or it cannot read the defended
+        vectors, and a logistic regression fitted on what is released.
     top1, top5, top10, top20, mrr, mean_rank, median_rank
         Re-identification over all probes, exact ranks, ties in random order.
     bits

@@ -44,27 +44,26 @@ def utility(
 ) -> Predictions:
     """Measure AUC, AP, F1 and log loss on the test window.
 
-    Undefended, a model's own scores are measured, and any further labels are predicted as from
-    other releases. From any other release the labels are predicted
-    anew, by a logistic regression for each, fitted on the train window's trained users, its
-    strength chosen on their validation events. The vectors of a defended model are also given to
-    the model's own head; the figures are those of the better of the two on validation.
+    The labels are predicted from the vectors by a logistic regression for each, fitted on the train
+    window's trained users, its strength chosen on their validation events. The vectors of a
+    defended model are also given to the model's own head, and the figures are those of the better
+    of the two on validation. Those of a model's undefended vectors are those of its own scores, and
+    only labels that it does not score are predicted from them.
 
     Parameters
     ----------
     features
         Events with their labels and windows.
     results
-        The vectors as they are released; then the fitted model, where they are a model's. A model's
-        undefended vectors are only read for labels that it does not score.
+        The vectors as they are released; then the fitted model, where they are a model's.
     model, seed
-        What the fitted model is built from; None where its head is not asked.
+        What the fitted model is built from, for its head; None where the vectors are undefended.
 
     Returns
     -------
     Predictions
-        The row has ``auc_own_head`` and ``auc_refitted`` too, both on test; None for a head that
-        was not asked, or cannot read the vectors.
+        The row has ``auc_own_head`` and ``auc_refitted`` too, both on test. The former is None
+        where there is no model, or its head cannot read the vectors.
 
     Raises
     ------
@@ -74,10 +73,7 @@ def utility(
     fitted = next((r for r in results if isinstance(r, Fitted)), None)
     released = next((r for r in results if isinstance(r, Representation)), None)
     if fitted is not None and model is None:
-        row, extra = _figures(fitted.scores, fitted.positive_weight)
-        row |= {"auc_own_head": None, "auc_refitted": None}
-        if released is not None and len(features.label_names) > len(fitted.positive_weight):
-            extra |= _further_labels(features, released, fitted)
+        row, extra = _undefended(features, released, fitted)
     else:
         assert released is not None
         own = None if fitted is None or model is None else _built(model, seed, features, fitted)
@@ -115,17 +111,28 @@ def _of_vectors(
     return row | by_head, extra
 
 
-def _further_labels(
-    features: Features, released: Representation, fitted: Fitted
-) -> dict[str, float]:
-    """Measure the model's own scores beside refitted heads of the labels that it does not score."""
+def _undefended(
+    features: Features, released: Representation | None, fitted: Fitted
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Measure a model's own scores, beside heads refitted to its vectors.
+
+    The latter also predict the labels that the model does not score.
+    """
+    row, extra = _figures(fitted.scores, fitted.positive_weight)
+    row |= {"auc_own_head": row["auc"], "auc_refitted": None}
+    if released is None:
+        return row, extra
     judged = _Judged.of(features, released)
-    own = judged.events.select("event_id").join(fitted.scores, on="event_id", how="left")
-    logits = own.select(map(scores.logit, scores.labels(fitted.scores))).to_numpy()
     refitted = _refitted(features, released.vector, judged.positions)[judged.later]
-    combined = np.concatenate([logits, refitted[:, logits.shape[1] :]], axis=1)
-    weights = fitted.positive_weight + [1.0] * (combined.shape[1] - logits.shape[1])
-    return _by_label(scores.table(judged.events, features, combined), weights)
+    row["auc_refitted"] = judged.auc(refitted, 0, judged.test)
+    num_scored = len(fitted.positive_weight)
+    if refitted.shape[1] > num_scored:
+        own = judged.events.select("event_id").join(fitted.scores, on="event_id", how="left")
+        logits = own.select(map(scores.logit, scores.labels(fitted.scores))).to_numpy()
+        combined = np.concatenate([logits, refitted[:, num_scored:]], axis=1)
+        weights = fitted.positive_weight + [1.0] * (combined.shape[1] - num_scored)
+        extra |= _by_label(scores.table(judged.events, features, combined), weights)
+    return row, extra
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,13 @@ def released(features, vector) -> Representation:
     return Representation(user, event, vector.astype(np.float32))
 
 
+def random(features) -> Representation:
+    return released(features, np.random.default_rng(0).normal(size=(len(features.events), 3)))
+
+
 def test_a_models_own_scores_are_scikit_learns_on_the_test_window(features):
     model = made_up()
-    found = utility(features, model)
+    found = utility(features, random(features), model)
     test = model.scores.filter(window="test")
     label, logit = test["engaged"].to_numpy(), test["logit"].to_numpy()
     probability = expit(logit.astype(float) - math.log(3))
@@ -82,7 +86,9 @@ def test_a_models_own_scores_are_scikit_learns_on_the_test_window(features):
     }
     assert {key: found.row[key] for key in expected} == pytest.approx(expected)
     assert found.row["auc_low"] < expected["auc"] < found.row["auc_high"]
-    assert found.row["auc_own_head"] is found.row["auc_refitted"] is None
+    assert found.row["auc_own_head"] == found.row["auc"]
+    other = utility(features, random(features)).row
+    assert found.row["auc_refitted"] == pytest.approx(other["auc"])
     base = log_loss(label, np.full(len(label), label.mean()))
     assert found.extra["utility/rce"] == pytest.approx(100 * (1 - expected["log_loss"] / base))
     assert found.extra["train/examples_per_s"] == 20
@@ -97,7 +103,7 @@ def test_the_own_head_on_undefended_vectors_reproduces_the_models_scores(feature
     model = fitted(features, name)
     vectors = represent(features, model, model=Part(name=name), release="model")
     through_head = utility(features, vectors, model, model=Part(name=name), seed=3).row
-    own = utility(features, model).row
+    own = utility(features, vectors, model).row
     assert through_head["auc_own_head"] == pytest.approx(own["auc"], abs=1e-5)
     built = build(Part(name=name), 3, features)
     built.load_state(model.state)
@@ -274,11 +280,11 @@ def test_a_logit_that_is_not_finite_is_refused(features):
     broken = made_up()
     broken.scores[0, "logit"] = math.nan
     with pytest.raises(ValueError, match="validation window: 1 logits are NaN or infinite"):
-        utility(features, broken)
+        utility(features, random(features), broken)
 
 
 def test_what_is_saved_is_loaded(features, tmp_path):
-    found = utility(features, made_up())
+    found = utility(features, random(features), made_up())
     found.save(tmp_path)
     assert Predictions.load(tmp_path) == found
 
