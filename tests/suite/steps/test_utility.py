@@ -301,7 +301,7 @@ def test_labels_that_a_model_does_not_score_are_predicted_from_its_vectors(featu
         labels=np.column_stack([features.labels[:, 0], like]).astype(np.float32),
         label_names=("engaged", "like"),
     )
-    alone, found = utility(features, model), utility(two, vectors, model)
+    alone, found = (utility(known, vectors, model) for known in (features, two))
     assert found.row == alone.row
     assert found.extra["utility/auc_engaged"] == pytest.approx(alone.row["auc"])
     assert found.extra["utility/auc_like"] > 0.6
