@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.audit.attribute import infer
+from attacks.audit.background import attacked, learned_from, set_aside
 from attacks.audit.defended import defended, place_in_time
 from attacks.audit.result import AttackDifference, AttackResult, Audit
 from attacks.audit.rounding import Rounded, rounded
@@ -49,6 +50,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     attacks: Mapping[str, Attack] | None = None,
     attributes: Mapping[str, NDArray[Any]] | None = None,
     defenses: Mapping[str, Defense] | None = None,
+    background: NDArray[np.bool_] | None = None,
     noise: NDArray[np.float64] | None = None,
     forecast_to: Sequence[int] = (),
     replicates: int = 10_000,
@@ -81,6 +83,9 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     defenses
         By name: each is fitted to the gallery's vectors and applied to all, with a user's vectors
         in the order of time, and what it releases is audited too.
+    background : (n,)
+        Whether each vector's user is only learned from, in no gallery and no probe, by attacks
+        that learn from other people; None: if there is such an attack, a random half are.
     noise : (d, d)
         Covariance of noise that the vectors hold, for attacks that know it; None: they hold none.
     forecast_to
@@ -113,17 +118,24 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         raise ValueError(
             f"vector must have a row for each of the {len(user_id)} user ids, got {len(vector)}"
         )
-    cut = split(user_id, time=time, role=role, session=session, seed=seed)
+    attacks = attacks or {"cosine": Cosine(), "euclidean": Euclidean()}
+    whole = split(user_id, time=time, role=role, session=session, seed=seed)
     user = first_appearance(user_id)
+    aside = set_aside(attacks.values(), background, user, seed)
+    cut = attacked(whole, aside, user)
     first_row = np.unique(user, return_index=True)[1]
     activity = np.bincount(user)
     known, user_row = np.unique(user[cut.gallery], return_inverse=True)
     given = rounded(vector, cut.gallery, user_row)
     vectors = given.vector
-    attacks = attacks or {"cosine": Cosine(), "euclidean": Euclidean()}
     if noise is None and any("noise" in attack.needs for attack in attacks.values()):
         noise = np.zeros((vectors.shape[1], vectors.shape[1]))
-    held = Gallery(vectors[cut.gallery], user_row, noise=noise)
+    held = Gallery(
+        vectors[cut.gallery],
+        user_row,
+        background=learned_from(vectors, user, whole, aside),
+        noise=noise,
+    )
     gallery = held.centroids
 
     results, top1 = [], {}
@@ -160,15 +172,16 @@ def audit(  # noqa: PLR0913 - each column of the data is one
         "session": session,
         "attacks": attacks,
         "attributes": attributes,
+        "background": background,
         "forecast_to": forecast_to,
         "replicates": replicates,
         "seed": seed,
     }
-    released = _released(vectors, user, cut, time)
+    released = _released(vectors, user, whole, time)
     audits = {}
     for name, defense in (defenses or {}).items():
         try:
-            changed = defended(defense, released, cut.gallery, seed)
+            changed = defended(defense, released, whole.gallery, seed)
         except ValueError as error:
             raise ValueError(f"defense {name}: {error}") from None
         audits[name] = audit(user_id, changed, noise=defense.noise(), **settings)
@@ -183,6 +196,7 @@ def audit(  # noqa: PLR0913 - each column of the data is one
             for name, values in (attributes or {}).items()
         ),
         defended=audits,
+        num_users_background=len(np.unique(user[aside])),
         **_describe(cut, given, user, gallery),
     )
     return replace(found, words=sentences(found))

@@ -112,6 +112,8 @@ class Audit:
         What the vectors say about attributes of their users, in the order asked for.
     defended
         What is known of the vectors as each defense would release them, by its name.
+    num_users_background
+        Users who are only learned from: neither held by the attacker nor named.
     words
         The findings in plain sentences, by `attacks.audit.sentences`.
     """
@@ -134,6 +136,7 @@ class Audit:
     differences: tuple[AttackDifference, ...]
     attributes: tuple[AttributeResult, ...] = ()
     defended: Mapping[str, Audit] = field(default_factory=dict)
+    num_users_background: int = 0
     words: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def sentences(audit: Audit) -> tuple[str, ...]:
     return (
         f"{about}.",
         SPLITS[audit.split_by],
+        *_aside(audit),
         *_warnings(audit),
         *_found(audit),
         *(
@@ -36,6 +37,15 @@ def sentences(audit: Audit) -> tuple[str, ...]:
             for sentence in _found(defended)
         ),
     )
+
+
+def _aside(audit: Audit) -> list[str]:
+    if not audit.num_users_background:
+        return []
+    return [
+        f"{audit.num_users_background:,} users are only learned from: they are neither held by the "
+        "attacker nor named."
+    ]
 
 
 def _found(audit: Audit) -> list[str]:

@@ -64,6 +64,13 @@ def audit(  # noqa: PLR0913 - a flag each
             help="Audit what this defense would release too (see: list defenses); repeatable."
         ),
     ] = None,
+    background: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file with a user id per line: users whom the attack background learns "
+            "from, and nobody names. Default: half of all, at random, if it is asked for."
+        ),
+    ] = None,
     attribute: Annotated[
         list[str] | None,
         typer.Option(
@@ -111,6 +118,7 @@ def audit(  # noqa: PLR0913 - a flag each
         name=str(file),
         attacks=attack or ["cosine", "euclidean"],
         defenses=defense or [],
+        background=background,
         forecast_to=forecast_to or [],
         replicates=replicates,
         seed=seed,

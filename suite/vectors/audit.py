@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import polars as pl
 import yaml
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from attacks.audit import Audit
@@ -18,7 +22,6 @@ from suite.vectors.vectors import Vectors
 NEEDS = {
     "other_space": "vectors of a second training",
     "histories": "the histories behind the vectors",
-    "background": "vectors of other users in two windows",
     "noise": "the covariance of a defense's noise",
 }
 """What an attack that holds more than vectors needs; such a one cannot audit bare vectors."""
@@ -30,6 +33,7 @@ def audit(
     name: str,
     attacks: Sequence[str],
     defenses: Sequence[str] = (),
+    background: Path | None = None,
     **settings: Any,
 ) -> Audit:
     """Run `attacks.audit.audit` on vectors of a file.
@@ -44,6 +48,8 @@ def audit(
         Each as in a suite file: a name, ``path/to/file.py:Class``, or ``name: {parameters}``.
     defenses
         Likewise: what each releases of the vectors is audited too.
+    background
+        Text file with a user id per line: these users are only learned from.
     settings
         Of `attacks.audit.audit`.
 
@@ -55,10 +61,13 @@ def audit(
     Raises
     ------
     ValueError
-        If an attack or a defense is unknown, or the vectors cannot be audited.
+        If an attack or a defense is unknown, the background users cannot be read or found, or the
+        vectors cannot be audited.
     """
     chosen = {text: _attack(text) for text in attacks}
     changing = {text: created("defenses", text) for text in defenses}
+    if background is not None:
+        settings["background"] = _listed(source, background)
     try:
         found = source.audit(attacks=chosen, defenses=changing, **settings)
     except ValueError as error:
@@ -72,6 +81,20 @@ def _attack(text: str) -> Attack:
         needed = ", ".join(NEEDS[name] for name in sorted(needs))
         raise ValueError(f"--attack {text}: does not apply, it needs {needed}")
     return attack
+
+
+def _listed(source: Vectors, path: Path) -> NDArray[np.bool_]:
+    """Whether each vector's user is in a list of user ids, ``(n,)``."""
+    try:
+        ids = {line.strip() for line in path.read_text().splitlines()} - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--background: {path} is no readable text file: {error}") from None
+    user = source.user.cast(pl.String)
+    unknown = sorted(ids - set(user.to_list()))
+    if unknown or not ids:
+        shown = f"{unknown[0]!r}, whom no vector is of" if unknown else "no user id"
+        raise ValueError(f"--background: {path}: found {shown}, allowed: ids of the users audited")
+    return user.is_in(list(ids)).to_numpy()
 
 
 def created(kind: Literal["attacks", "defenses"], text: str) -> Any:

@@ -235,6 +235,22 @@ def test_a_gate_ends_with_3_after_everything_is_written(
     ]
 
 
+def test_users_of_a_list_are_learned_from_and_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, path, out = frame(), tmp_path / "vectors.parquet", tmp_path / "out"
+    data.write_parquet(path)
+    names = data["user_id"].unique().sort()[:10].to_list()
+    (tmp_path / "known.txt").write_text("\n".join([*names, ""]))
+    listed = ("--background", tmp_path / "known.txt", "--replicates", "60", "--out", out)
+
+    assert command(monkeypatch, path, "--attack", "background", *listed) == 0
+    written = json.loads((out / "audit.json").read_text())
+    assert written["num_users_background"] == 10
+    assert written["attacks"][0]["num_gallery"] == data["user_id"].n_unique() - 10
+    assert not set(names) & set(pl.read_parquet(out / "users.parquet")["user_id"])
+
+
 def replaced(**columns: Any) -> pl.DataFrame:
     return frame(6, 4).with_columns(**columns)
 
@@ -257,6 +273,16 @@ def replaced(**columns: Any) -> pl.DataFrame:
             "does not apply, it needs vectors of a second training",
         ),
         (replaced(), ["--attack", "inversion"], "it needs the histories behind the vectors"),
+        (
+            replaced(),
+            ["--background", "nowhere.txt"],
+            "--background: nowhere.txt is no readable text file: ",
+        ),
+        (
+            replaced(),
+            ["--attack", "background"],
+            "vectors.parquet: background: needs 5 users with vectors of both windows, got ",
+        ),
         (
             replaced(),
             ["--attack", "aggregated: {m"],
