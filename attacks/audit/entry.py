@@ -33,7 +33,7 @@ from attacks.measures.forecast import curve, forecast
 from attacks.measures.metrics import credits, top_credit
 from attacks.measures.reliability import verdict
 from attacks.measures.risk import by_activity, user_risk
-from attacks.ranks.means import user_means
+from attacks.pooling import pooled
 from attacks.ranks.precision import equal_rows, num_tied_apart
 
 Codes = NDArray[np.int64]
@@ -141,8 +141,10 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     results, top1 = [], {}
     for name, attack in attacks.items():
         attack.fit(held, np.random.default_rng(seed))
-        probe, behind = _pooled(attack, vectors[cut.probe], user[cut.probe])
+        behind = user[cut.probe]
         true_row = np.searchsorted(known, behind)
+        probe, first, _ = pooled(attack, vectors[cut.probe], behind, true_row)
+        behind, true_row = behind[first], true_row[first]
         ranks = attack.ranks(probe, attack.templates(held), true_row)
         risk = user_risk(ranks, behind)
         forecasts = forecast(
@@ -207,21 +209,6 @@ def _released(vectors: Vectors, user: Codes, cut: Split, time: NDArray[Any] | No
     window = np.full(len(vectors), "probe", "<U7")
     window[cut.gallery] = "gallery"
     return Released(vectors, user, place_in_time(user, time), window)
-
-
-def _pooled(attack: Attack, probe: Vectors, user: Codes) -> tuple[Vectors, Codes]:
-    """Average the probes that the attack knows to be of one person: vectors and their users."""
-    group = attack.pool(np.unique(user, return_inverse=True)[1])
-    kept = np.flatnonzero(group >= 0)
-    if not len(kept):
-        raise ValueError(
-            f"{type(attack).__name__}: needs more probes of a user than the "
-            f"{np.bincount(user).max()} that there are at most"
-        )
-    _, first, group = np.unique(group[kept], return_index=True, return_inverse=True)
-    if len(first) == len(probe):
-        return probe, user
-    return user_means(probe[kept], group).astype(np.float32), user[kept[first]]
 
 
 def _sizes(num_gallery: int) -> list[int]:

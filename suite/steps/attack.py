@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from attacks import certify
 from attacks.base import Attack
 from attacks.gallery import Gallery, Histories, Released
+from attacks.pooling import pooled
 from attacks.ranks.exact import Ranks
 from attacks.ranks.means import user_means
 from attacks.ranks.precision import num_merged, num_tied_apart, offset, to_float32
@@ -100,7 +101,7 @@ def attack(
     probe, num_rounded_probes = _rounded(probe, center)
 
     true_row = _rows_of(user, known)
-    probe, first, largest = _pool(attacker, probe, user, true_row)
+    probe, first, largest = pooled(attacker, probe, user, true_row)
     true_row, unknown_events = true_row[first], unknown_events[first]
 
     facts: dict[str, float] = {}
@@ -224,34 +225,6 @@ def _located(
             "of every event on both sides"
         )
     return located
-
-
-def _pool(
-    attacker: Attack,
-    probe: NDArray[np.float32],
-    user: NDArray[np.int64],
-    true_row: NDArray[np.int64],
-) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
-    """Average the probes that the adversary knows to be of one person.
-
-    Returns
-    -------
-    probe : (n', d)
-    first : (n',)
-        Row of the first probe of each group.
-    largest
-        Probes of the largest group.
-    """
-    group = attacker.pool(np.unique(user, return_inverse=True)[1])
-    group = np.where(np.isin(true_row, attacker.known_row), -1, group)
-    kept = np.flatnonzero(group >= 0)
-    if not kept.size:
-        raise ValueError(f"{type(attacker).__name__.lower()}: none of {len(group)} probes is left")
-    _, first, group = np.unique(group[kept], return_index=True, return_inverse=True)
-    if len(first) == len(probe):
-        return probe, kept, 1
-    largest = int(np.bincount(group).max())
-    return user_means(probe[kept], group).astype(np.float32), kept[first], largest
 
 
 def _histories(features: Features, events: pl.DataFrame) -> Histories:

@@ -297,7 +297,7 @@ def replaced(**columns: Any) -> pl.DataFrame:
         (
             replaced(),
             ["--attack", "aggregated: {m: 3}"],
-            "needs more probes of a user than the 2 that there are at most",
+            "aggregated: none of 12 probes is left, of at most 2 for each user",
         ),
         (replaced(), ["--defense", "gausian"], "there is no 'gausian'; did you mean 'gaussian'?"),
         (replaced(), ["--defense", "gaussian: {sigma"], "--defense: must be a name, or 'name: {k"),
