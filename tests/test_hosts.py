@@ -76,6 +76,10 @@ bootstrap: 100
 """
 
 
+TRAINED_AGAIN = ("fit", "represent", "utility", "attack", "measure")
+"""Kinds of steps that depend on a fit."""
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Three hosts, suites in a folder that all of them share, and undisturbed runs of these."""
@@ -292,7 +296,7 @@ def test_a_temporary_folder_that_is_full_ends_the_run_in_one_line(hosts):
 
 
 def test_a_training_worker_that_is_killed_is_replaced(hosts):
-    folder = storage(hosts, "worker", "fit", "represent", "attack", "measure", suite="trained")
+    folder = storage(hosts, "worker", *TRAINED_AGAIN, suite="trained")
     running = Run(hosts, "trained", folder, "--set", "compute.workers=2")
     wait_until(lambda: list(folder.glob("unfinished/*/checkpoint.pt")))
     workers = [host.processes("RayTrainWorker") for host in hosts.workers]
@@ -306,7 +310,7 @@ def test_a_training_worker_that_is_killed_is_replaced(hosts):
 
 
 def test_a_fit_waits_with_a_word_for_the_host_that_was_killed_under_it(hosts):
-    folder = storage(hosts, "trainer", "fit", "represent", "attack", "measure", suite="trained")
+    folder = storage(hosts, "trainer", *TRAINED_AGAIN, suite="trained")
     running = Run(hosts, "trained", folder, "--set", "compute.workers=2")
     wait_until(lambda: list(folder.glob("unfinished/*/checkpoint.pt")))
     hosts.workers[1].kill()

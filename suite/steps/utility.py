@@ -71,11 +71,10 @@ def utility(
         The label is the same for all events of a window.
     """
     fitted = next((r for r in results if isinstance(r, Fitted)), None)
-    released = next((r for r in results if isinstance(r, Representation)), None)
+    released = next(r for r in results if isinstance(r, Representation))
     if fitted is not None and model is None:
         row, extra = _undefended(features, released, fitted)
     else:
-        assert released is not None
         own = None if fitted is None or model is None else _built(model, seed, features, fitted)
         row, extra = _of_vectors(features, released, fitted, own)
     if fitted is not None:
@@ -112,19 +111,16 @@ def _of_vectors(
 
 
 def _undefended(
-    features: Features, released: Representation | None, fitted: Fitted
+    features: Features, released: Representation, fitted: Fitted
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Measure a model's own scores, beside heads refitted to its vectors.
 
     The latter also predict the labels that the model does not score.
     """
     row, extra = _figures(fitted.scores, fitted.positive_weight)
-    row |= {"auc_own_head": row["auc"], "auc_refitted": None}
-    if released is None:
-        return row, extra
     judged = _Judged.of(features, released)
     refitted = _refitted(features, released.vector, judged.positions)[judged.later]
-    row["auc_refitted"] = judged.auc(refitted, 0, judged.test)
+    row |= {"auc_own_head": row["auc"], "auc_refitted": judged.auc(refitted, 0, judged.test)}
     num_scored = len(fitted.positive_weight)
     if refitted.shape[1] > num_scored:
         own = judged.events.select("event_id").join(fitted.scores, on="event_id", how="left")

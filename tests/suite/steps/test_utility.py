@@ -93,7 +93,8 @@ def test_a_models_own_scores_are_scikit_learns_on_the_test_window(features):
     assert found.extra["utility/rce"] == pytest.approx(100 * (1 - expected["log_loss"] / base))
     assert found.extra["train/examples_per_s"] == 20
     assert found.row["note"] is None
-    noted = utility(features, replace(model, note="trained with care", facts={"dp/epsilon": 2.0}))
+    with_note = replace(model, note="trained with care", facts={"dp/epsilon": 2.0})
+    noted = utility(features, random(features), with_note)
     assert noted.row["note"] == "trained with care"
     assert noted.extra["dp/epsilon"] == 2.0
 
