@@ -29,6 +29,9 @@ class Part(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
     label: str = Field("", exclude=True, description="how the leaderboard calls it")
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.label))
+
     @model_validator(mode="before")
     @classmethod
     def _from_yaml(cls, given: Any) -> Any:

@@ -91,6 +91,9 @@ class Suite(BaseModel):
         description="what `tune` varies in place of the model's own space: {width: [int, 32, 512]}",
     )
 
+    def __hash__(self) -> int:
+        return hash(self.suite)
+
     def cells(self) -> list[Cell]:
         """Every cell, in the order of the file.
 

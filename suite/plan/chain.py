@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from suite import registry
@@ -14,6 +15,14 @@ BEST = "best"
 """Stands in a suite's attacks for the one of them that is strongest on validation."""
 
 
+def forget() -> None:
+    """Forget the steps that were planned before: what decides their digests may have changed."""
+    steps = (fit, ranks, reference, best, _represent, _defend, _utility, _attack, _half)
+    for planned in (*steps, _inputs_read, on_validation):
+        planned.cache_clear()
+
+
+@cache
 def fit(cell: Cell, suite: Suite, features: Step) -> Step:
     """Fit the cell's model."""
     return Step(
@@ -25,6 +34,7 @@ def fit(cell: Cell, suite: Suite, features: Step) -> Step:
     )
 
 
+@cache
 def ranks(cell: Cell, suite: Suite, features: Step) -> Step:
     """Attack what is released; of inputs in several blocks the strongest on validation."""
     several = cell.release == "raw" and len(blocks(cell)) > 1
@@ -32,6 +42,7 @@ def ranks(cell: Cell, suite: Suite, features: Step) -> Step:
     return _strongest("strongest", readings, suite, features) or _attack(cell, suite, features)
 
 
+@cache
 def reference(cell: Cell, suite: Suite, features: Step) -> Step | None:
     """Read the model's own inputs, undefended, by the blocks and the suite's plain attacks.
 
@@ -45,7 +56,15 @@ def reference(cell: Cell, suite: Suite, features: Step) -> Step | None:
         return None
     # Attacks of inputs need no model, so that all seeds and all defenses share them.
     undefended = Part(name=UNDEFENDED, label=UNDEFENDED)
-    raw = cell._replace(release="raw", defense=undefended, seed=suite.seeds[0])
+    raw = cell._replace(release="raw", defense=undefended, seed=suite.seeds[0], attack=plain[0])
+    return _inputs_read(raw._replace(releases_m=1, attacker_holds="defended"), suite, features)
+
+
+@cache
+def _inputs_read(raw: Cell, suite: Suite, features: Step) -> Step | None:
+    """Read raw inputs by the suite's plain attacks, whichever the cell's own attack is."""
+    attacks = [part for part in suite.attacks if part.name != BEST]
+    plain = [part for part in attacks if registry.part("attacks", part.name).plain]
     readings = [
         (f"{block}, {attack.label}", raw._replace(attack=attack), block)
         for block in blocks(raw)
@@ -64,6 +83,7 @@ def measure(cell: Cell, suite: Suite, features: Step, attack: Step) -> Step:
     )
 
 
+@cache
 def best(cell: Cell, suite: Suite, features: Step) -> Step:
     """Choose among the suite's other attackers on validation, report the choice on test."""
     candidates = [part for part in suite.attacks if part.name != BEST]
@@ -92,6 +112,7 @@ def best(cell: Cell, suite: Suite, features: Step) -> Step:
     )
 
 
+@cache
 def _represent(
     cell: Cell, suite: Suite, features: Step, fitted_on: Step, block: str | None = None
 ) -> Step:
@@ -111,6 +132,7 @@ def _represent(
     )
 
 
+@cache
 def _defend(
     cell: Cell, suite: Suite, features: Step, encoded: Step, block: str | None = None
 ) -> Step:
@@ -128,6 +150,7 @@ def _defend(
     )
 
 
+@cache
 def _utility(cell: Cell, suite: Suite, features: Step) -> Step:
     """Predict the labels from one release; undefended, a model's scores are there already."""
     once = cell._replace(releases_m=1)
@@ -147,6 +170,7 @@ def _utility(cell: Cell, suite: Suite, features: Step) -> Step:
     )
 
 
+@cache
 def _attack(cell: Cell, suite: Suite, features: Step, block: str | None = None) -> Step:
     gallery = probed = features
     if registry.part("protocols", cell.protocol.name).splits_history:
@@ -170,6 +194,7 @@ def _attack(cell: Cell, suite: Suite, features: Step, block: str | None = None) 
     )
 
 
+@cache
 def _half(cell: Cell, features: Step, side: str) -> Step:
     return Step(
         "half",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from suite import registry
@@ -26,6 +27,7 @@ def blocks(cell: Cell) -> dict[str, dict[str, Any]]:
     return {name: nothing | block for name, block in found.items()}
 
 
+@cache
 def on_validation(protocol: Part) -> Part | None:
     """Take a protocol's probes from validation; None where it has no such counterpart."""
     made = registry.create("protocols", protocol.name, protocol.parameters)

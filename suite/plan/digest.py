@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
@@ -37,15 +38,31 @@ def libraries() -> dict[str, str]:
 
 _KNOWN: dict[tuple[str, ...], tuple[code.Used, str]] = {}
 
+_CHECKED: ContextVar[set[tuple[str, ...]] | None] = ContextVar("checked", default=None)
+"""Keys of ``_KNOWN`` that need no second look; None where each use looks at the files again."""
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Look at each source file once: those of a suite's thousands of steps are the same few."""
+    token = _CHECKED.set(set())
+    try:
+        yield
+    finally:
+        _CHECKED.reset(token)
+
 
 def sources(*wanted: str) -> str:
     """Digest of the code that is used, see ``suite.plan.sources.used``."""
     key = (str(code.ROOT), *wanted)
-    if key in _KNOWN and _KNOWN[key][0].is_current():
-        return _KNOWN[key][1]
-    found = code.used(*wanted)
-    users = {name: _version(name) for name in sorted(found.libraries) if _is_library(name)}
-    _KNOWN[key] = found, digest({"content": found.content, "libraries": users})
+    checked = _CHECKED.get()
+    is_checked = checked is not None and key in checked
+    if not (key in _KNOWN and (is_checked or _KNOWN[key][0].is_current())):
+        found = code.used(*wanted)
+        users = {name: _version(name) for name in sorted(found.libraries) if _is_library(name)}
+        _KNOWN[key] = found, digest({"content": found.content, "libraries": users})
+    if checked is not None:
+        checked.add(key)
     return _KNOWN[key][1]
 
 

@@ -77,13 +77,16 @@ def plans(suite: Suite) -> list[Plan]:
             for parts in [getattr(suite, kind)]
         }
     )
+    chain.forget()
     sources = [_features(part, full) for part in full.datasets]
-    per_dataset = len(full.cells()) // len(full.datasets)
-    found = [
-        _plan(cell, full, *sources[number // per_dataset])
-        for number, cell in enumerate(full.cells())
-    ]
-    twice = [digest for digest, count in Counter(p.digest for p in found).items() if count > 1]
+    cells = full.cells()
+    per_dataset = len(cells) // len(full.datasets)
+    with digest.reading_once():
+        found = [
+            _plan(cell, full, *sources[number // per_dataset]) for number, cell in enumerate(cells)
+        ]
+        counts = Counter(p.digest for p in found)
+    twice = [digest for digest, count in counts.items() if count > 1]
     if twice:
         names = next(p.names for p in found if p.digest == twice[0])
         shown = ", ".join(f"{key} {value}" for key, value in names.items())

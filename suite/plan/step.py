@@ -14,9 +14,9 @@ from suite.plan.kinds import KINDS
 from suite.store import checksum
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
-    """A pure function of its inputs, not yet run.
+    """A pure function of its inputs, not yet run; two steps are the same if their digests are.
 
     Attributes
     ----------
