@@ -35,10 +35,10 @@ class Attack:
     needs: ClassVar[frozenset[Need]] = frozenset()
     """What the adversary holds besides the gallery's vectors.
 
-    ``other_space``: the gallery's events in the space of another training of the same model, with
-    the next seed, from which the probes come. ``histories``: what was behind the gallery's
-    vectors. ``background``: vectors of two windows of other users. ``noise``: the covariance of
-    the defense's noise.
+    ``other_space``: vectors of the gallery's users in the space of another training of the same
+    model, with the next seed, from which the probes come. ``histories``: what was behind the
+    gallery's vectors. ``background``: vectors of two windows of other users. ``noise``: the
+    covariance of the defense's noise.
     """
 
     plain: ClassVar[bool] = False

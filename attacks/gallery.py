@@ -62,8 +62,8 @@ class Gallery(Released):
     Attributes
     ----------
     there : (m, d2)
-        The same events in the space of another training; None unless the attack needs
-        ``other_space``.
+        For each vector, its user's in the space of another training, from which the probes come;
+        None unless the attack needs ``other_space``.
     histories
         Those behind the vectors; None unless the attack needs ``histories``.
     background

@@ -63,8 +63,8 @@ class Linked(Attack):
         Parameters
         ----------
         gallery
-            Events in the gallery's space, and, as ``there``, in the probes' space, where only the
-            known users' are read.
+            Vectors in the gallery's space, and, as ``there``, their users' in the probes' space,
+            where only the known users' are read.
         rng
             Draws the known users.
 
@@ -74,7 +74,9 @@ class Linked(Attack):
             If the gallery holds no more than ``num_known`` users, or nothing of the other space.
         """
         if gallery.there is None:
-            raise ValueError("linked: needs the gallery's events in the probes' space, got none")
+            raise ValueError(
+                "linked: needs vectors of the gallery's users in the probes' space, got none"
+            )
         here_means, there_means = (
             user_means(vectors, gallery.user_row) for vectors in (gallery.vectors, gallery.there)
         )

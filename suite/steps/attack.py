@@ -28,6 +28,8 @@ from suite.steps.background import described, set_aside
 
 PAIRS_PER_SHARD = 2**32
 
+Floats = NDArray[np.floating[Any]]
+
 
 def attack(
     features: Features,
@@ -89,7 +91,7 @@ def attack(
     known_events, unknown_events = (
         cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
     )
-    held, center, num_rounded = _held(attacker, features, known_events, released, probed)
+    held, center, num_rounded = _held(attacker, features, cut, released, probed)
     if background is not None:
         held = replace(held, background=_background(background, released, probed, center))
     known = known_events["user_id"].unique().sort().to_numpy()
@@ -155,7 +157,7 @@ def _bound(
 def _held(
     attacker: Attack,
     features: Features,
-    events: pl.DataFrame,
+    cut: pl.DataFrame,
     released: Representation,
     probed: Representation,
 ) -> tuple[Gallery, NDArray[np.float64], int]:
@@ -169,6 +171,7 @@ def _held(
     num_rounded
         Gallery vectors that are told apart no more.
     """
+    events = cut.filter(role="gallery")
     user_row = np.unique(events["user_id"].to_numpy(), return_inverse=True)[1]
     vectors = released.vector[events["gallery_row"].to_numpy()]
     means = user_means(vectors, user_row)
@@ -176,7 +179,7 @@ def _held(
     vectors, num_rounded = _rounded(vectors, center)
     held = Gallery(vectors, user_row, means=to_float32(means, center))
     if "other_space" in attacker.needs:
-        there = probed.vector[events["probe_row"].to_numpy()]
+        there = _there(events, cut.filter(role="probe"), probed)
         center = offset(user_means(there, user_row))
         held = replace(held, there=to_float32(there, center))
     if "histories" in attacker.needs:
@@ -184,6 +187,20 @@ def _held(
     if "noise" in attacker.needs:
         held = replace(held, noise=_noise(released, probed))
     return held, center, num_rounded
+
+
+def _there(events: pl.DataFrame, probes: pl.DataFrame, probed: Representation) -> Floats:
+    """Mean of what was released of each gallery event's user among the probes.
+
+    It is known of users who are known in both spaces, and whose probes therefore nobody has to
+    name. A defense may give each window a space of its own, so that vectors of the gallery's
+    events would not do; of a user without probes they must.
+    """
+    there = probed.vector[events["probe_row"].to_numpy()]
+    found, user_row = np.unique(probes["user_id"].to_numpy(), return_inverse=True)
+    means = user_means(probed.vector[probes["probe_row"].to_numpy()], user_row)
+    row = _rows_of(events["user_id"].to_numpy(), found)
+    return np.where((row >= 0)[:, None], means[row], there)
 
 
 def _rounded(

@@ -10,10 +10,13 @@ import pytest
 from attacks.base import Attack
 from attacks.certify import bound
 from attacks.defenses.base import Certificate, GroupCertificate
+from attacks.defenses.rotated import Rotated
+from attacks.gallery import Released
 from suite.artifacts.outcome import Outcome
 from suite.artifacts.representation import Representation
 from suite.parts import Part
 from suite.steps.attack import attack
+from suite.steps.comparisons.strongest import top1
 
 
 def world(features, *, noise: float = 0.5, d: int = 6, seed: int = 0) -> Representation:
@@ -304,3 +307,22 @@ def test_where_nothing_bounds_every_attacker_it_is_said_why(features):
         None,
         "the attack names probes together,",
     )
+
+
+@pytest.mark.parametrize("num_known", [10, 15])
+def test_users_known_in_both_spaces_are_known_by_what_the_probes_window_releases(
+    features, num_known
+):
+    plain = world(features, noise=0.05)
+    users = np.unique(plain.user_id, return_inverse=True)[1]
+    window = features.events["window"].to_numpy()
+    given = Released(plain.vector, users, window=window)
+    turned = replace(plain, vector=Rotated().apply(given, np.random.default_rng(0)))
+    more = {"protocol": "rolling", "probed": turned}
+
+    assert top1(run(features, plain, name="cosine", **more)) < 0.2
+    linked = run(
+        features, plain, attack=Part(name="linked", parameters={"num_known": num_known}), **more
+    )
+    assert top1(linked) > 0.9
+    assert linked.probes["user_id"].n_unique() == linked.num_gallery - num_known
