@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from suite.execute.timeline import TIMELINE
 from suite.leaderboard.rows import Leaderboard, Row
 from suite.publish import sqlite
+from suite.publish.keys import EXTRA, METRICS, OPEN, PARAMS
 from suite.store.results import public
 
 if TYPE_CHECKING:
@@ -27,56 +28,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from suite.artifacts.trials import TrialResult
-
-METRICS = {
-    "utility/auc": "auc",
-    "utility/ap": "ap",
-    "utility/f1": "f1",
-    "utility/log_loss": "log_loss",
-    "utility/auc_own_head": "auc_own_head",
-    "utility/auc_refitted": "auc_refitted",
-    "reid/top1": "top1",
-    "reid/top5": "top5",
-    "reid/top10": "top10",
-    "reid/top20": "top20",
-    "reid/mrr": "mrr",
-    "reid/mean_rank": "mean_rank",
-    "reid/median_rank": "median_rank",
-    "reid/lift": "lift",
-    "reid/lift_low": "lift_low",
-    "reid/lift_high": "lift_high",
-    "reid/chance": "chance",
-    "reid/bound_lift": "bound_lift",
-    "reid/raw_lift": "raw_lift",
-}
-"""Metric key in MLflow -> key of the leaderboard."""
-
-EXTRA = (
-    "utility/rce",
-    "utility/auc_validation",
-    "train/examples_per_s",
-    "attack/pairs_per_s",
-    "reid/lift_validation",
-    "reid/fnir_at_fpir_0.001",
-    "reid/fnir_at_fpir_0.01",
-    "reid/fnir_at_fpir_0.1",
-    "reid/num_rounded",
-    "reid/num_tied_apart",
-    "inversion/mean_r2",
-    "inversion/best_r2",
-    "inversion/best_aggregate",
-    "inversion/favorite_accuracy",
-    "inversion/majority_accuracy",
-)
-"""Metric keys that are not in the leaderboard."""
-
-OPEN = ("utility/auc_", "utility/ap_", "utility/rce_", "text/")
-"""Prefixes of further keys, which end with a label of the data or a figure of pretraining."""
-
-PARAMS = (
-    *("dataset", "model", "seed", "release", "protocol", "defense", "attack"),
-    *("releases_m", "attacker_holds"),
-)
 
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 CELL, SUITE, BOARD = "latentprint.digest", "latentprint.suite_digest", "latentprint.leaderboard"
