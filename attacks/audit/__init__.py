@@ -1,6 +1,6 @@
 """Audit vectors that any system produced.
 
-`split` decides what the attacker holds, `entry` runs the attacks and measures them, `result` is
+`split` decides what the attacker has, `entry` runs the attacks and measures them, `result` is
 what they found, and `sentences` says it in words.
 """
 

@@ -1,4 +1,4 @@
-"""Audit vectors that any system produced: attack them, and say how often that names somebody.
+"""Audits of vectors from any system: attacks, and how often they identify users.
 
 Nothing is trained. ``latentprint audit`` does the same for files.
 
@@ -56,25 +56,25 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     replicates: int = 10_000,
     seed: int = 0,
 ) -> Audit:
-    """Attack vectors by re-identification and measure how often it succeeds.
+    """Attack vectors by re-identification and measure the success rate.
 
     Parameters
     ----------
     user_id : (n,)
-        Whose each vector is; integers, strings or anything else that can be sorted. Ids that
-        differ in blanks alone are different users.
+        User of each vector; integers, strings or other sortable values. Ids that differ in blanks
+        only are different users.
     vector : (n, d)
-        Finite numbers; computed with as float32, after a large offset that all vectors share is
-        subtracted, see `attacks.ranks.precision.offset`.
+        Finite numbers; converted to float32 after subtraction of a large offset common to all
+        vectors, see `attacks.ranks.precision.offset`.
     time : (n,)
-        Numbers or datetimes, no text: the earlier half of each user's vectors becomes the
-        gallery, which the attacker holds, and the later half the probes, which it names. Without,
+        Numbers or datetimes, not text: the earlier half of each user's vectors becomes the
+        gallery, which the attacker has, and the later half the probes to identify. Without times
         the halves are random.
     role : (n,)
-        ``gallery`` or ``probe``: the split is taken as it is.
+        ``gallery`` or ``probe``: a given split.
     session : (n,)
         Probes that share one with their user's own gallery vectors are dropped; None, NaN, NaT
-        and blank text are no session.
+        and blank text mean no session.
     attacks
         By name; None runs cosine and euclidean.
     attributes
@@ -89,17 +89,17 @@ def audit(  # noqa: PLR0913 - each column of the data is one
     noise : (d, d)
         Covariance of noise that the vectors hold, for attacks that know it; None: they hold none.
     forecast_to
-        Gallery sizes above N to forecast top-1 to; one that the vectors say too little about is
-        refused in the result, with the reason.
+        Gallery sizes above N for which to forecast top-1; unsupported ones are rejected in the
+        result, with the reason.
     replicates
-        Of the bootstrap over users.
+        Number of bootstrap resamples of users.
     seed
-        Decides the random split, the attacks' randomness and the bootstrap.
+        Seed of the random split, the attacks and the bootstrap.
 
     Returns
     -------
     Audit
-        ``to_dict()`` is the command's JSON, ``words`` its sentences.
+        ``to_dict()`` is the JSON of ``latentprint audit``, ``words`` its sentences.
 
     Raises
     ------
@@ -205,14 +205,14 @@ def audit(  # noqa: PLR0913 - each column of the data is one
 
 
 def _released(vectors: Vectors, user: Codes, cut: Split, time: NDArray[Any] | None) -> Released:
-    """All vectors, with the halves as windows."""
+    """Return all vectors, with the halves as windows."""
     window = np.full(len(vectors), "probe", "<U7")
     window[cut.gallery] = "gallery"
     return Released(vectors, user, place_in_time(user, time), window)
 
 
 def _sizes(num_gallery: int) -> list[int]:
-    """1, 2, 5, 10, 20, 50 .. up to N, and N."""
+    """Return 1, 2, 5, 10, 20, 50 .. up to N, and N."""
     steps = [step * 10**power for power in range(12) for step in (1, 2, 5)]
     return [size for size in steps if size < num_gallery] + [num_gallery]
 
@@ -234,7 +234,7 @@ def _differences(
 
 
 def _describe(cut: Split, given: Rounded, user: Codes, gallery: Vectors) -> dict[str, Any]:
-    """Count who is dropped, whose vectors never change and who shares one with others."""
+    """Count users who are dropped, whose vectors never change, or who share one with others."""
     same = given.same
     own = same[np.unique(user, return_index=True)[1]]
     is_repeated = np.bincount(user) > 1

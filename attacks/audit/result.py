@@ -1,4 +1,4 @@
-"""What an audit finds, as plain data."""
+"""Results of an audit, as plain data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attacks.measures.risk import ActivityDecile, UserRisk
 
 @dataclass(frozen=True)
 class AttackResult:
-    """What one attack found.
+    """Result of one attack.
 
     Attributes
     ----------
@@ -22,23 +22,23 @@ class AttackResult:
     figures
         Keys and units of the leaderboard: ``top1 top5 top10 top20 mrr mean_rank median_rank bits
         lift chance num_gallery num_probes num_dropped num_users_always num_users_never
-        per_user_top1``, with ``_low`` and ``_high`` where there is an interval over users. Besides,
+        per_user_top1``, with ``_low`` and ``_high`` if there is an interval over users. Also
         ``bits_low bits_high bits_chance num_users``, and of the probed users the
         ``share_always`` and ``share_never`` identified, with intervals. None: a k above N.
     interval, interval_reason
-        ``unreliable`` where the intervals of the figures over vectors may cover less often than
-        they say, and why; else ``ok``. That of per_user_top1 holds.
+        ``unreliable`` if the intervals of the figures over vectors may cover less often than their
+        nominal level, and why; otherwise ``ok``. That of per_user_top1 is reliable.
     curve
-        Exact top-1 in random galleries of fewer users: ``(num_gallery, top1)``.
+        Exact top-1 in random smaller galleries: ``(num_gallery, top1)``.
     forecasts
-        To the galleries asked for, without figures where refused; None where fewer than 10 users
-        are identified, or missed, or fewer than 40 known.
+        For the requested galleries, without figures if rejected; None if fewer than 10 users are
+        identified, or missed, or fewer than 40 are in the gallery.
     by_activity
-        Deciles of the users' number of vectors.
+        Figures by decile of the users' number of vectors.
     users
         One row per probed user.
     num_tied_apart
-        Probes whose true user ties with a gallery user of another vector.
+        Number of probes whose true user ties with a gallery user with another vector.
     """
 
     attack: str
@@ -81,22 +81,22 @@ class AttackDifference:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is known of some vectors.
+    """Result of an audit.
 
     Attributes
     ----------
     num_vectors, num_dimensions, num_users
         As given.
     split_by
-        What decided who holds which vectors; ``random`` makes every figure an upper reading.
+        Basis of the split; with ``random`` figures are optimistic for the attacker.
     num_dropped, num_users_dropped
         Vectors without a role, and users without any; see `attacks.audit.split.Split`.
     num_users_repeated
         Users with two or more vectors.
     num_users_constant
-        Of these, users whose every vector is the same.
+        Of these, users whose vectors are all equal.
     num_users_identifier
-        Of these, users whose vector nobody else ever has: an identifier by construction.
+        Of these, users whose vector no other user has: an identifier by construction.
     num_vectors_merged
         Vectors that equal another one as float32, but not in the input.
     largest_offset
@@ -105,15 +105,15 @@ class Audit:
         Groups of gallery users whose vector is exactly the same, the users in them, and the
         largest group (1: none). An attacker can only guess within a group.
     attacks
-        One per attack, in the order asked for.
+        One per attack, in the given order.
     differences
         Between all pairs of attacks on the same probes.
     attributes
-        What the vectors say about attributes of their users, in the order asked for.
+        Inference of the users' attributes, in the given order.
     defended
-        What is known of the vectors as each defense would release them, by its name.
+        Audit of the vectors as released by each defense, by its name.
     num_users_background
-        Users who are only learned from: neither held by the attacker nor named.
+        Number of users used for fitting only: not in the gallery and not identified.
     words
         The findings in plain sentences, by `attacks.audit.sentences`.
     """
@@ -140,7 +140,7 @@ class Audit:
     words: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the per-user tables, as plain data for JSON."""
+        """Return everything but the per-user tables, as plain data for JSON."""
         plain = {
             key: value for key, value in vars(self).items() if isinstance(value, int | float | str)
         }

@@ -1,4 +1,4 @@
-"""The findings of an audit as sentences that need no glossary."""
+"""The findings of an audit in plain sentences."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from attacks.audit.attribute import AttributeResult
 from attacks.audit.result import AttackResult, Audit
 
 SPLITS = {
-    "time": "Split by time: the attacker holds the earlier half of each user's vectors.",
-    "role": "Split as given: the attacker holds the vectors whose role is gallery.",
-    "random": "There are no times, so the attacker holds a random half of each user's vectors: "
-    "an upper reading of what can be linked over time.",
+    "time": "Split by time: the attacker has the earlier half of each user's vectors.",
+    "role": "Split as given: the attacker has the vectors with the role gallery.",
+    "random": "There are no times, so the attacker has a random half of each user's vectors: "
+    "figures are optimistic for the attacker compared with linkage over time.",
 }
 
 
 def sentences(audit: Audit) -> tuple[str, ...]:
-    """Say what was audited, what to beware of, and what each attack found."""
+    """Describe what was audited, warnings, and the findings of each attack."""
     about = (
         f"{audit.num_vectors:,} vectors of {audit.num_users:,} users, "
-        f"{audit.num_dimensions:,} numbers each"
+        f"{_counted(audit.num_dimensions, 'dimension')} each"
     )
     if audit.num_dropped:
-        about += (
-            f"; {audit.num_dropped:,} vectors left out, with them {audit.num_users_dropped:,} users"
-        )
+        about += f"; left out {_counted(audit.num_dropped, 'vector')}"
+        if audit.num_users_dropped:
+            about += f" and with them {_counted(audit.num_users_dropped, 'user')}"
     return (
         f"{about}.",
         SPLITS[audit.split_by],
@@ -42,14 +42,16 @@ def sentences(audit: Audit) -> tuple[str, ...]:
 def _aside(audit: Audit) -> list[str]:
     if not audit.num_users_background:
         return []
-    return [
-        f"{audit.num_users_background:,} users are only learned from: they are neither held by the "
-        "attacker nor named."
-    ]
+    number = _counted(audit.num_users_background, "user")
+    return [f"Used for fitting only, neither in the gallery nor to be identified: {number}."]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _found(audit: Audit) -> list[str]:
-    """Say what each attack found, and what was inferred of each attribute."""
+    """Describe the findings of each attack, and what was inferred about each attribute."""
     which = "earlier" if audit.split_by == "time" else "known"
     return [
         *(
@@ -67,106 +69,105 @@ def _inferred(one: AttributeResult) -> str:
         one.balanced_accuracy, one.balanced_accuracy_low, one.balanced_accuracy_high
     )
     return (
-        f"inferred right for {right[0]} of {one.num_users:,} users ({right[1]}) from one vector "
-        f"each, where naming all {one.majority_class!r} is right for "
+        f"inferred correctly for {right[0]} of {one.num_users:,} users ({right[1]}) from one "
+        f"vector each, while the most frequent class {one.majority_class!r} has "
         f"{_percents(one.majority)[0]}; averaged over the {one.num_classes} classes "
         f"{balanced[0]} ({balanced[1]}), where chance is {_percents(one.chance)[0]}."
     )
 
 
 def _warnings(audit: Audit) -> list[str]:
-    found = _rounding(audit)
+    warnings = _rounding(audit)
     num_gallery = audit.attacks[0].figures["num_gallery"]
     if audit.largest_equal_class == num_gallery:
-        return [*found, "All users have the same vector: it identifies nobody."]
-    found += _constant(audit)
+        return [*warnings, "All users have the same vector, which identifies no one."]
+    warnings += _constant(audit)
     if audit.largest_equal_class > 1:
-        found.append(
-            f"{audit.num_users_equal:,} users share their gallery vector exactly, up to "
-            f"{audit.largest_equal_class:,} the same one: among these an attacker can only guess."
+        warnings.append(
+            f"{audit.num_users_equal:,} users share their gallery vector exactly with others, up "
+            f"to {audit.largest_equal_class:,} the same one: within such a group an attacker can "
+            "only guess."
         )
-    return found
+    return warnings
 
 
 def _rounding(audit: Audit) -> list[str]:
-    found = []
+    warnings = []
     if audit.largest_offset:
-        found.append(
-            f"Offsets of up to {audit.largest_offset:g}, which all vectors share, are subtracted: "
-            "float32 could not hold what varies beside them."
+        warnings.append(
+            f"Offsets of up to {audit.largest_offset:g}, common to all vectors, are subtracted: "
+            "float32 cannot represent the differences between vectors beside them."
         )
     if audit.num_vectors_merged:
-        found.append(
-            f"{audit.num_vectors_merged:,} vectors that differ in the input equal others after "
-            "rounding to float32: figures are too low for their users."
+        warnings.append(
+            f"Rounding to float32 made {_counted(audit.num_vectors_merged, 'vector')} equal to "
+            "others that differ in the input: figures are too low for their users."
         )
-    return found
+    return warnings
 
 
 def _constant(audit: Audit) -> list[str]:
-    """Say whose vector never changes, and whether it is nobody else's."""
-    found = []
+    """Describe users whose vector never changes, and whether others share it."""
+    warnings = []
     alone, shared = audit.num_users_identifier, audit.num_users_constant
     shared -= alone
+    repeated = f"of {audit.num_users_repeated:,} users with two or more vectors the vector is"
     if 0 < alone == audit.num_users_repeated:
-        found.append("Every vector of a user is the same: it is an identifier by construction.")
+        warnings.append("All vectors of a user are equal: they are identifiers by construction.")
     elif alone:
-        found.append(
-            f"{alone:,} of {audit.num_users_repeated:,} users with two or more vectors have the "
-            "same one each time, which nobody else has: theirs are identifiers by construction."
+        warnings.append(
+            f"For {alone:,} {repeated} always the same and no other user has it: an identifier by "
+            "construction."
         )
     if shared:
-        found.append(
-            f"{shared:,} of {audit.num_users_repeated:,} users with two or more vectors have the "
-            "same one each time, but share it with others."
-        )
-    return found
+        warnings.append(f"For {shared:,} {repeated} always the same, but others have it too.")
+    return warnings
 
 
 def _findings(result: AttackResult, which: str) -> list[str]:
     figure = {name: value or 0.0 for name, value in result.figures.items()}
     rate, interval = _percents(figure["top1"], figure["top1_low"], figure["top1_high"])
     if figure["top1_low"] <= figure["chance"]:
-        against = f"which cannot be told from chance, {_percents(figure['chance'])[0]}"
+        against = f"not distinguishable from chance, {_percents(figure['chance'])[0]}"
     else:
         lift = figure["lift"]
         against = f"{lift:,.0f}" if lift >= 100 else f"{lift:.3g}"
         against += " times better than chance"
     always, never = (_percents(figure[f"share_{which}"])[0] for which in ("always", "never"))
-    found = [
+    findings = [
         *_doubts(result),
-        f"an attacker with one {which} vector of each of {figure['num_gallery']:,} users names "
-        f"the right user {rate} of the time ({interval}), {against}.",
-        f"{always} of the users are named right every time, {never} never.",
+        f"an attacker with one {which} vector of each of {figure['num_gallery']:,} users "
+        f"identifies the right user {rate} of the time ({interval}), {against}.",
+        f"{always} of the users are identified every time, {never} never.",
     ]
     if result.num_tied_apart:
-        found.append(
-            f"{result.num_tied_apart:,} of {result.figures['num_probes']:,} probes tie with a user "
-            "of another vector, whom this attack does not tell from the right one."
+        findings.append(
+            f"for {result.num_tied_apart:,} of {result.figures['num_probes']:,} probes a user with "
+            "another vector ties with the right one, which this attack cannot distinguish."
         )
     if result.forecasts is None:
-        found.append(
-            "no forecast: fewer than 10 users were ever named right, or ever missed, or the "
-            "gallery has fewer than 40."
+        findings.append(
+            "no forecast: fewer than 10 users are ever identified, or ever missed, or the gallery "
+            "has fewer than 40."
         )
     for one in result.forecasts or ():
         if one.top1 is None or one.top1_low is None or one.top1_high is None:
-            found.append(f"no forecast: {one.reason}.")
+            findings.append(f"no forecast: {one.reason}.")
             continue
         rate, interval = _percents(one.top1, one.top1_low, one.top1_high)
-        found.append(f"among {one.num_gallery:,} such users it would be {rate} ({interval}).")
-    return found
+        findings.append(f"among {one.num_gallery:,} such users it would be {rate} ({interval}).")
+    return findings
 
 
 def _doubts(result: AttackResult) -> list[str]:
-    """Warn of intervals that may cover too seldom, and give the one that holds."""
+    """Warn of unreliable intervals, and give the reliable one."""
     if result.interval == "ok":
         return []
     keys = ("per_user_top1", "per_user_top1_low", "per_user_top1_high")
     rate, interval = _percents(*(result.figures[key] or 0.0 for key in keys))
     return [
-        f"the right user is named {rate} of the time ({interval}) if each user counts once; "
-        f"intervals over vectors are unreliable here ({result.interval_reason})."
+        f"with equal weight per user, the right user is identified {rate} of the time "
+        f"({interval}); intervals over vectors are unreliable here ({result.interval_reason})."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which of somebody's vectors an attacker holds, and which it must name.
+"""The split of each user's vectors into gallery and probes.
 
 Shape letters: n vectors, m gallery vectors, p probes, u users.
 """
@@ -16,23 +16,23 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Roles of vectors, as rows of the arrays they came in.
+    """Roles of vectors, as rows of the input arrays.
 
     Attributes
     ----------
     gallery : (m,)
-        Rows the attacker holds, by user in order of first appearance, then by time.
+        Rows that the attacker has, by user in order of first appearance, then by time.
     probe : (p,)
-        Rows to name, in the same order; all of users who are in the gallery.
+        Rows to identify, in the same order; their users are all in the gallery.
     by
-        What decided: roles that were given, times, or a random order. A random half of a user's
-        vectors holds some of the same hours and sessions as the other half, so figures on it are
-        an upper reading of what can be linked over time.
+        Basis of the split: given roles, times, or a random order. Random halves of a user's vectors
+        share hours and sessions, so figures on them are optimistic for the attacker compared with
+        linkage over time.
     num_dropped
-        Vectors without a role: of users with one vector, of probed users who are not in the
+        Number of vectors without a role: of users with one vector, of probed users not in the
         gallery, and of sessions shared with the user's own gallery.
     num_users_dropped
-        Users none of whose vectors has a role.
+        Number of users none of whose vectors has a role.
     """
 
     gallery: Rows
@@ -52,37 +52,37 @@ def split(
 ) -> Split:
     """Give each vector a role.
 
-    With times, the earlier floor(half) of each user's vectors is gallery and the rest are
-    probes; equal times keep the order they came in. Without, the halves are random. Roles that
-    are given are taken as they are.
+    With times, the earlier half of each user's vectors, rounded down, is the gallery and the rest
+    are probes; vectors with equal times keep their order. Without times, the halves are random.
+    Given roles are used unchanged.
 
     Parameters
     ----------
     user_id : (n,)
-        Whose each vector is; anything that can be sorted.
+        User of each vector; any sortable values.
     time : (n,)
-        Numbers or datetimes; text has another order ("10" before "9") and is refused.
+        Numbers or datetimes; text sorts differently ("10" before "9") and is rejected.
     role : (n,)
         ``gallery`` or ``probe``.
     session : (n,)
         If given, probes that share a session with a gallery vector of their own user are
-        dropped, never gallery vectors; None, NaN, NaT and blank text are no session.
+        dropped, never gallery vectors; None, NaN, NaT and blank text mean no session.
     seed
-        Decides the random halves.
+        Seed of the random halves.
 
     Raises
     ------
     ValueError
-        If lengths disagree, a user or time is missing, times are text, a role is unknown, or
-        fewer than two users can be told apart: two with two vectors each, or two in a given
-        gallery and one of their probes.
+        Lengths differ, a user or time is missing, times are text, a role is unknown, or there are
+        fewer than two users: two with two vectors each, or two in a given gallery and a probe of
+        one of them.
     """
     _check(user_id, time, role, session)
     user_row = first_appearance(user_id)
     order = np.lexsort((_order(time, role, len(user_id), seed), user_row))
     in_gallery = _first_halves(user_row, order) if role is None else _given(role)
 
-    # A user with one vector has no first half, and so no gallery vector.
+    # A user with one vector has no first half and thus no gallery vector.
     has_gallery = np.bincount(user_row, in_gallery) > 0
     is_probe = ~in_gallery & has_gallery[user_row]
     if has_gallery.sum() < 2 or not is_probe.any():
@@ -102,12 +102,12 @@ def split(
 
 
 def first_appearance(values: NDArray[Any]) -> Rows:
-    """Count distinct values from 0 in the order they first appear, ``(n,) -> (n,)``.
+    """Assign numbers from 0 to distinct values by first appearance, ``(n,) -> (n,)``.
 
     Raises
     ------
     ValueError
-        If values cannot be compared with each other.
+        Values cannot be compared with each other.
     """
     try:
         _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
@@ -119,7 +119,7 @@ def first_appearance(values: NDArray[Any]) -> Rows:
 
 
 def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether each value is None, NaN, NaT or text of nothing but blanks, ``(n,)``."""
+    """Whether each value is None, NaN, NaT or blank text, ``(n,)``."""
     blank: NDArray[np.bool_] = np.zeros(len(values), bool)
     if values.dtype.kind in "OUS":
         blank = np.array(
@@ -129,7 +129,7 @@ def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
             ],
             bool,
         )
-    # NaN and NaT are what differs from itself.
+    # NaN and NaT are not equal to themselves.
     result: NDArray[np.bool_] = np.asarray(blank | (values != values), bool)
     return result
 
@@ -163,7 +163,7 @@ def _check(
 def _order(
     time: NDArray[Any] | None, role: NDArray[Any] | None, num_vectors: int, seed: int
 ) -> Rows:
-    """Give each vector a key that orders those of a user, ``(n,)``."""
+    """Return a key of each vector that sorts those of a user, ``(n,)``."""
     if time is not None:
         return np.unique(time, return_inverse=True)[1]
     if role is not None:
@@ -175,8 +175,8 @@ def _too_few(num_gallery: int, num_probes: int, role: NDArray[Any] | None) -> st
     if role is None:
         return f"user_id must name two users with two vectors each, got {num_gallery} such users"
     return (
-        "role must put two users into the gallery and probe one of them, got "
-        f"{num_gallery} users in the gallery and {num_probes} probes of theirs"
+        "role must have two users in the gallery and a probe of one of them, found in the gallery: "
+        f"{num_gallery}, their probes: {num_probes}"
     )
 
 
@@ -204,9 +204,9 @@ def _given(role: NDArray[Any]) -> NDArray[np.bool_]:
 def _in_own_gallery(
     session: NDArray[Any], user_row: Rows, in_gallery: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Whether each vector's session holds a gallery vector of the same user, ``(n,)``."""
-    known = ~is_missing(session)
+    """Whether each vector's session contains a gallery vector of the same user, ``(n,)``."""
+    present = ~is_missing(session)
     number = np.full(len(session), -1)
-    number[known] = np.unique(session[known], return_inverse=True)[1]
+    number[present] = np.unique(session[present], return_inverse=True)[1]
     pair = user_row * (number.max() + 1) + number
-    return known & np.isin(pair, pair[in_gallery & known])
+    return present & np.isin(pair, pair[in_gallery & present])

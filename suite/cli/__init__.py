@@ -1,4 +1,4 @@
-"""The command line: a file per command, whose body imports what it needs so that --help is fast."""
+"""The command line: one file per command, with imports inside functions for a fast --help."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Run the command line; a wrong input ends with one line on stderr and exit code 2."""
-    # OpenMP's threads would spin while they wait for each other: where something else runs on
-    # the same cores, steps of two threads were seen to take 20 times as long. Workers inherit it.
+    """Run the command line; invalid input ends with one line on stderr and exit code 2."""
+    # By default OpenMP's threads spin while they wait for each other: if something else runs on
+    # the same cores, steps with two threads can take 20 times as long. Workers inherit the setting.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     stopped = threading.Event()
 
@@ -40,16 +40,16 @@ def main() -> None:
     try:
         app()
     except BaseException as error:
-        # Not only SystemExit: within a call of Ray's it arrives as a SystemError.
+        # Not only SystemExit: inside a call of Ray it arrives as a SystemError.
         if stopped.is_set():
             sys.stderr.write("latentprint: stopped by SIGTERM; rerun the same command to resume\n")
             sys.stderr.flush()
-            # Threads of Ray and OpenMP that are still at work would end a usual exit with a trace.
+            # In a normal exit, running threads of Ray and OpenMP would print a traceback.
             os._exit(128 + signal.SIGTERM)
         if not isinstance(error, ValueError | LookupError | OSError):
             raise
         text = str(error.args[0] if isinstance(error, LookupError) and error.args else error)
-        # Names in a user's files may hold anything; a terminal acts on control characters.
+        # Names in a user's files may contain control characters, which a terminal interprets.
         plain = "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
         sys.stderr.write(f"latentprint: {plain}\n")
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""Attack vectors from a file."""
+"""Audit vectors from a file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ app = typer.Typer()
     "latentprint audit vectors.csv --no-role | "
     "latentprint audit vectors.parquet --defense 'gaussian: {sigma_per_radius: 0.3}' "
     "--attribute gender --fail-above-lift 10. "
-    "Without times the split is random, an upper reading. "
-    "Exit codes: 0 done, 2 wrong input, 3 above a limit."
+    "Without times the split is random and figures are optimistic for the attacker. "
+    "Exit codes: 0 done, 2 invalid input, 3 above a limit."
 )
-def audit(  # noqa: PLR0913 - a flag each
+def audit(  # noqa: PLR0913 - one option each
     file: Annotated[Path, typer.Argument(help="Parquet, CSV, JSON Lines, .npz, or a .npy matrix.")],
     user: Annotated[str, typer.Option(help="Column (or .npy) of user ids.")] = "user_id",
     vector: Annotated[
         list[str] | None,
         typer.Option(
-            help="Column of lists, prefix of numbered columns, or, repeated, several columns. "
-            "Default: vector, else the only column of lists or numbered columns."
+            help="Column of lists, or prefix of numbered columns; repeatable for several columns. "
+            "Default: vector, or the only column of lists or numbered columns."
         ),
     ] = None,
     time: Annotated[
@@ -45,14 +45,10 @@ def audit(  # noqa: PLR0913 - a flag each
             "are dropped. Default: session, if there is one."
         ),
     ] = None,
-    no_time: Annotated[
-        bool, typer.Option("--no-time", help="A column named time is something else.")
-    ] = False,
-    no_role: Annotated[
-        bool, typer.Option("--no-role", help="A column named role is something else.")
-    ] = False,
+    no_time: Annotated[bool, typer.Option("--no-time", help="Ignore a column named time.")] = False,
+    no_role: Annotated[bool, typer.Option("--no-role", help="Ignore a column named role.")] = False,
     no_session: Annotated[
-        bool, typer.Option("--no-session", help="A column named session is something else.")
+        bool, typer.Option("--no-session", help="Ignore a column named session.")
     ] = False,
     attack: Annotated[
         list[str] | None,
@@ -61,7 +57,7 @@ def audit(  # noqa: PLR0913 - a flag each
     defense: Annotated[
         list[str] | None,
         typer.Option(
-            help="Audit what this defense would release too (see: list defenses); repeatable."
+            help="Also audit the release of this defense (see: list defenses); repeatable."
         ),
     ] = None,
     background: Annotated[
@@ -74,22 +70,22 @@ def audit(  # noqa: PLR0913 - a flag each
     attribute: Annotated[
         list[str] | None,
         typer.Option(
-            help="Column (or .npy) of an attribute of the users: how well is it inferred from "
-            "their vectors? Repeatable."
+            help="Column (or .npy) of a user attribute to infer from the vectors; repeatable."
         ),
     ] = None,
     fail_above_lift: Annotated[
         float | None,
         typer.Option(
-            help="Exit with 3 where the upper end of an attack's lift exceeds this; with "
-            "--defense, of what the defenses release."
+            help="Exit with 3 if the upper end of an attack's lift exceeds this; with --defense, "
+            "of the vectors released by defenses."
         ),
     ] = None,
     fail_above_top1: Annotated[
         float | None, typer.Option(help="The same for top-1, from 0 to 1.")
     ] = None,
     forecast_to: Annotated[
-        list[int] | None, typer.Option(help="Larger gallery to forecast top-1 to; repeatable.")
+        list[int] | None,
+        typer.Option(help="Larger gallery size for which to forecast top-1; repeatable."),
     ] = None,
     replicates: Annotated[int, typer.Option(min=1, help="Bootstrap resamples of users.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same figures.")] = 0,
@@ -97,7 +93,7 @@ def audit(  # noqa: PLR0913 - a flag each
         Path | None, typer.Option(help="Folder of the results. Default: ./<file>-audit.")
     ] = None,
 ) -> None:
-    """Attack vectors that any system produced, and say how often that names somebody."""
+    """Audit vectors from any system: attack them and report how often users are identified."""
     from attacks.audit.gate import breaches, check
     from suite.publish.audit import show, write
     from suite.vectors import audit as vectors

@@ -23,7 +23,7 @@ def check(
     directory: Annotated[Path, typer.Argument(help="Folder (or file, for table) of the data.")],
     set_: Set = None,
 ) -> None:
-    """Validate a dataset's files and describe what is in them."""
+    """Validate a dataset's files and print a summary."""
     from rich.console import Console
 
     from suite import registry, spec
@@ -45,17 +45,15 @@ def check(
     "latentprint data simulate recsys2021 /tmp/log --users 2000 --history-days 5",
 )
 def simulate(
-    name: Annotated[
-        Literal["ebnerd", "recsys2021"], typer.Argument(help="Whose file format is written.")
-    ],
+    name: Annotated[Literal["ebnerd", "recsys2021"], typer.Argument(help="File format.")],
     directory: Annotated[Path, typer.Argument(help="New or empty folder.")],
-    users: Annotated[int, typer.Option(min=1, help="Users.")] = 2000,
+    users: Annotated[int, typer.Option(min=1, help="Number of users.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same files.")] = 0,
     identity: Annotated[
-        float, typer.Option(min=0, max=1, help="How individual users are; 0: all alike.")
+        float, typer.Option(min=0, max=1, help="Individuality of users; 0: all alike.")
     ] = 0.5,
     drift: Annotated[
-        float, typer.Option(min=0, max=1, help="How much they change between windows or days.")
+        float, typer.Option(min=0, max=1, help="Change of users between windows or days.")
     ] = 0.1,
     history_days: Annotated[
         int | None,
@@ -66,12 +64,12 @@ def simulate(
         ),
     ] = None,
 ) -> None:
-    """Write a synthetic world in a dataset's exact files and dtypes."""
+    """Write simulated data in a dataset's exact files and dtypes."""
     from rich.console import Console
 
     from suite.datasets.simulators import ebnerd, recsys2021
 
     given = {} if history_days is None else {"history_days": history_days}
     write: Callable[..., object] = {"ebnerd": ebnerd, "recsys2021": recsys2021}[name].simulate
-    world = {"users": users, "seed": seed, "identity": identity, "drift": drift, **given}
-    Console().print(write(directory, **world))
+    settings = {"users": users, "seed": seed, "identity": identity, "drift": drift, **given}
+    Console().print(write(directory, **settings))

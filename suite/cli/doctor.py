@@ -1,4 +1,4 @@
-"""What this machine has, and what a suite would use of it."""
+"""Report on this machine and on what a suite would use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GIB = 2**30
 
 @app.command()
 def doctor(storage: Storage = None) -> None:
-    """Say what was found on this machine, and what will be used."""
+    """Report what this machine has, and what latentprint will use."""
     from suite.publish.places import storage_url
 
     show(storage_url(storage))
@@ -37,7 +37,7 @@ def show(storage: str) -> None:
 
 
 def findings(storage: str) -> list[tuple[str, str, str]]:
-    """List what was found and what follows, as ``(what, found, so)``."""
+    """List findings and consequences as ``(what, found, so)``."""
     return [
         ("python", platform.python_version(), f"{platform.system()} {platform.machine()}"),
         _processor(),
@@ -80,7 +80,7 @@ def _faiss() -> tuple[str, str, str]:
         found = neighbors.build()
     except ImportError:
         return "faiss", "none", "no top-k lists: install the extra cpu or gpu"
-    return "faiss", found, "top-k lists; exact ranks need none of it"
+    return "faiss", found, "top-k lists; not needed for exact ranks"
 
 
 def _memory() -> tuple[str, str, str]:
@@ -88,17 +88,17 @@ def _memory() -> tuple[str, str, str]:
 
     memory = psutil.virtual_memory()
     found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
-    so = "enough for quick and kuairand" if memory.available > 4 * GIB else "4 GiB are advised"
+    so = "enough for quick and kuairand" if memory.available > 4 * GIB else "4 GiB recommended"
     return "memory", found, so
 
 
 def _disk(storage: str) -> tuple[str, str, str]:
     if "://" in storage:
-        return "storage", storage, "an object store: free space is not known"
+        return "storage", storage, "an object store: free space unknown"
     folder = Path(storage).resolve()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    so = "enough" if free > GIB else "1 GiB is advised"
+    so = "enough" if free > GIB else "1 GiB recommended"
     return "storage", f"{folder}, {free / GIB:.1f} GiB free", so
 
 

@@ -1,4 +1,4 @@
-"""List what a suite file can name."""
+"""List the parts that a suite file can use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ def list_(
         Literal["models", "attacks", "defenses", "datasets", "protocols", "suites", "features"],
         typer.Argument(help="What to list."),
     ],
-    dataset: Annotated[
-        str | None, typer.Argument(help="Of features: the dataset that has them.")
-    ] = None,
+    dataset: Annotated[str | None, typer.Argument(help="For features: their dataset.")] = None,
 ) -> None:
-    """List the parts that a suite file can name, or the wide features of a dataset."""
+    """List the parts that a suite file can use, or the wide features of a dataset."""
     if (kind == "features") != (dataset is not None):
-        raise ValueError("list: a dataset is named after features, and only there")
+        raise ValueError("list: give a dataset with features, and only with features")
     if dataset is None:
         list_parts(kind)
     else:
@@ -33,12 +31,12 @@ def list_(
 
 
 def list_features(name: str) -> None:
-    """Print the wide features of a dataset, and how many each group has.
+    """Print the wide features of a dataset, and their number by group.
 
     Raises
     ------
     ValueError
-        If there is no such dataset, or it has no wide features.
+        There is no such dataset, or it has no wide features.
     """
     from rich.console import Console
     from rich.table import Table
@@ -74,7 +72,7 @@ def list_parts(kind: str) -> None:
             table.add_row(name, content.get("about", ""), str(_num_cells(content)))
         console.print(table)
         return
-    table = Table("name", "what it is", "parameters")
+    table = Table("name", "description", "parameters")
     for name in registry.names(kind):
         part = registry.part(kind, name)
         about = (inspect.getdoc(part) or "").partition("\n")[0]

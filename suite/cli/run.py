@@ -19,19 +19,19 @@ app = typer.Typer()
 @app.command(
     epilog="Examples: latentprint run quick | latentprint run quick --set seeds=[0,1] | "
     "latentprint run my.yaml --dry-run | latentprint run kuairand --address auto. "
-    "Exit codes: 0 all cells done, 1 some failed, 2 the suite file or data is wrong."
+    "Exit codes: 0 all cells done, 1 some failed, 2 the suite file or data is invalid."
 )
 def run(
     suite: Annotated[str, typer.Argument(help="A suite's name (see: list suites) or file.")],
     set_: Set = None,
     dry_run: Annotated[
-        bool, typer.Option(help="Print cells and what is cached; run none.")
+        bool, typer.Option(help="Print the cells and what is cached, without running.")
     ] = False,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
     address: Address = None,
 ) -> None:
-    """Run a suite and print its leaderboard; what is finished is not done again."""
+    """Run a suite and print its leaderboard; finished steps are not repeated."""
     from suite import spec
     from suite.publish import places
 
@@ -48,7 +48,7 @@ def run_and_show(suite: Suite, store: Store, tracking_uri: str | None, address: 
     from rich.console import Console
 
     progress = Console(stderr=True)
-    # Before the imports: with Ray's start they leave a first user without a sign for 10 s.
+    # Before the imports: they and the start of Ray may take 10 s without output.
     num_cells = len(suite.cells())
     progress.print(f"{suite.suite}: {num_cells} cells, results in {store.url}", soft_wrap=True)
     from suite import pipeline

@@ -1,4 +1,4 @@
-"""Search a model's parameters."""
+"""Tune a model's parameters."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ app = typer.Typer()
 @app.command(
     epilog="Examples: latentprint tune quick --model mlp --trials 8 | latentprint tune "
     "learning_rates --model mlp --search grid --scheduler none | latentprint tune quick --model "
-    "logistic --search optuna --objective auc,lift --set protocols=[rolling]. The best is written "
-    "as a suite to run. Exit codes: 0 all trials done or stopped, 1 some failed, 2 wrong input."
+    "logistic --search optuna --objective auc,lift --set protocols=[rolling]. The best trial is "
+    "written as a suite. Exit codes: 0 all trials done or stopped, 1 some failed, 2 invalid input."
 )
-def tune(  # noqa: PLR0913 - a flag each
+def tune(  # noqa: PLR0913 - one option each
     suite: Annotated[str, typer.Argument(help="A suite's name (see: list suites) or file.")],
     model: Annotated[str, typer.Option(help="Model to tune (see: list models).")],
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Points to try. Default: 20, or the whole grid.")
+        int | None, typer.Option(min=1, help="Number of points. Default: 20, or the whole grid.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time. Default: what there is room for.")
+        int | None, typer.Option(min=1, help="Trials at a time. Default: as resources allow.")
     ] = None,
     search: Annotated[
-        Literal["random", "optuna", "grid"], typer.Option(help="Who chooses the points.")
+        Literal["random", "optuna", "grid"], typer.Option(help="Search algorithm.")
     ] = "random",
     scheduler: Annotated[
         Literal["asha", "hyperband", "pbt", "none"] | None,
-        typer.Option(help="Who stops trials early. Default: asha; none for auc,lift."),
+        typer.Option(help="Early stopping of trials. Default: asha; none for auc,lift."),
     ] = None,
     objective: Annotated[
         str, typer.Option(help="auc, or auc,lift for the Pareto front; both on validation.")
@@ -45,7 +45,7 @@ def tune(  # noqa: PLR0913 - a flag each
     tracking_uri: TrackingUri = None,
     address: Address = None,
 ) -> None:
-    """Search a model's space on validation, and write the best as a suite."""
+    """Search a model's space on validation, and write the best trial as a suite."""
     from suite import spec
     from suite.publish import places
 

@@ -36,7 +36,8 @@ def test_half_of_the_users_are_learned_from_and_all_attacks_name_the_others():
     assert learned.figures["top1"] > 0.95 > 0.9 > plain.figures["top1"]
     (difference,) = found.differences
     assert difference.p_holm < 0.01
-    assert f"{found.num_users_background} users are only learned from" in " ".join(found.words)
+    aside = "Used for fitting only, neither in the gallery nor to be identified: "
+    assert f"{aside}{found.num_users_background} users." in found.words
     assert found.to_dict()["num_users_background"] == found.num_users_background
 
 

@@ -107,7 +107,7 @@ def test_attributes_are_inferred_from_what_is_released() -> None:
     assert found.attributes[0].balanced_accuracy_low > 0.9
     (cut,) = found.defended["cut"].attributes
     assert cut.over_chance_low < 0.05
-    assert any(word.startswith("third: inferred right for ") for word in found.words)
+    assert any(word.startswith("third: inferred correctly for ") for word in found.words)
     assert any(word.startswith("under cut, third: inferred") for word in found.words)
     assert found.to_dict()["attributes"][0]["attribute"] == "third"
 

@@ -141,9 +141,9 @@ def test_values_are_counted_in_the_order_they_appear() -> None:
         ({"role": np.full(4, "probe")}, "the gallery is empty"),
         (
             {"role": np.array(["gallery", "probe", "probe", "probe"])},
-            "got 1 users in the gallery and 1 probes",
+            "found in the gallery: 1, their probes: 1",
         ),
-        ({"role": np.full(4, "gallery")}, "got 2 users in the gallery and 0 probes"),
+        ({"role": np.full(4, "gallery")}, "found in the gallery: 2, their probes: 0"),
         ({"session": np.zeros(4), "time": np.arange(4)}, "session: every probe shares one"),
     ],
 )
