@@ -27,6 +27,7 @@ OPTIONS = {
     "audit": {
         "--attack",
         "--attribute",
+        "--background",
         "--defense",
         "--fail-above-lift",
         "--fail-above-top1",
