@@ -41,6 +41,12 @@ EXTRA = (
     "inversion/best_aggregate",
     "inversion/favorite_accuracy",
     "inversion/majority_accuracy",
+    "dp/epsilon",
+    "dp/delta",
+    "dp/noise_multiplier",
+    "dp/sample_rate",
+    "dp/steps",
+    "dp/group_size",
 )
 """Metric keys that are not in the leaderboard."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from suite.leaderboard.rows import Leaderboard, Row
 from suite.publish import report, tracking
+from suite.training.accounting import Guarantee
 
 SUITE_DIGEST = "5" * 64
 
@@ -252,6 +253,12 @@ def test_extra_metrics_go_to_their_cell(store):
 
     assert values.items() <= children["cell1"].data.metrics.items()
     assert not values.keys() & children["cell0"].data.metrics.keys()
+
+
+def test_the_guarantee_of_private_training_goes_to_its_cell(store):
+    facts = Guarantee("user", 2.0, 1e-5, 1.0, 0.02, 184, group_size=1).facts
+    parent = store.record(board(row(0)), extra={"cell0": facts})
+    assert facts.items() <= store.children(parent)["cell0"].data.metrics.items()
 
 
 def test_an_unknown_extra_metric_is_refused(store):
