@@ -1,4 +1,4 @@
-"""What every re-identification attack must do.
+"""The interface of re-identification attacks.
 
 Shape letters: n probes, g gallery users, m gallery events, d dimensions.
 """
@@ -22,18 +22,17 @@ Need = Literal["other_space", "histories", "background", "noise"]
 class Attack:
     """Names the gallery user behind each probe, by ranking all gallery users.
 
-    The adversary holds the gallery: vectors released under known users. It sees probe vectors
-    without names, has no prior on who is behind a probe (uniform over the gallery), and learns
-    its own parameters from gallery data alone.
+    The adversary has the gallery: vectors of known users. It sees anonymous probe vectors, has a
+    uniform prior over the gallery users, and learns its own parameters from gallery data only.
     """
 
     metric: ClassVar[Metric] = "cosine"
 
     together: ClassVar[bool] = False
-    """Whether a probe's rank depends on the other probes, so that they are never sharded."""
+    """Whether a probe's rank depends on the other probes, so that they cannot be sharded."""
 
     needs: ClassVar[frozenset[Need]] = frozenset()
-    """What the adversary holds besides the gallery's vectors.
+    """Knowledge of the adversary besides the gallery's vectors.
 
     ``other_space``: vectors of the gallery's users in the space of another training of the same
     model, with the next seed, from which the probes come. ``histories``: what was behind the
@@ -42,16 +41,16 @@ class Attack:
     """
 
     plain: ClassVar[bool] = False
-    """Whether it names one probe at a time from the vectors alone, and cheaply.
+    """Whether it identifies probes one by one from the vectors only, at low cost.
 
-    By these attacks the strongest reading of a model's inputs is sought.
+    These attacks are candidates for the strongest attack on a model's inputs.
     """
 
     known_row: NDArray[np.int64] = np.empty(0, np.int64)
-    """Gallery rows of users whose probes are not anonymous to the adversary; those are left out."""
+    """Gallery rows of users whose probes are not anonymous to the adversary and left out."""
 
     def fit(self, gallery: Gallery, rng: np.random.Generator) -> None:
-        """Learn from the gallery; the plain attacks have nothing to learn.
+        """Learn from the gallery; by default nothing.
 
         Parameters
         ----------
@@ -62,13 +61,13 @@ class Attack:
         """
 
     def templates(self, gallery: Gallery) -> NDArray[np.float32]:
-        """Return what probes are compared with, one row per gallery user: by default its vector."""
+        """Return what probes are compared with, one row per gallery user; by default its mean."""
         return gallery.centroids
 
     def facts(self, probe: NDArray[np.float32], histories: Histories) -> dict[str, float]:
-        """Score what the adversary reads about the histories behind probes ``(n, d)``, by name.
+        """Score what the adversary infers about the histories of probes ``(n, d)``, by name.
 
-        Only asked of an attack that needs ``histories``.
+        Only called for an attack that needs ``histories``.
         """
         return {}
 
@@ -77,20 +76,20 @@ class Attack:
         return vectors
 
     def pool(self, user_row: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Say which probes the adversary knows to be of one person, whoever that is.
+        """Group the probes that the adversary knows to be of one unknown person.
 
         The vectors of a group are averaged to one probe.
 
         Parameters
         ----------
         user_row : (n,)
-            Whose each probe is; the probes of a user are in time order. Only which of them
-            belong together may be used.
+            User of each probe; the probes of a user are in time order. May be used only to group
+            them.
 
         Returns
         -------
         (n,)
-            Group of each probe, counted from 0; -1 leaves it out. By default each is alone.
+            Group of each probe, from 0; -1 leaves it out. By default each is a group.
         """
         return np.arange(len(user_row))
 
@@ -105,23 +104,23 @@ class Attack:
         Parameters
         ----------
         probe : (n, d)
-            Released vectors to name.
+            Released vectors to identify.
         gallery : (g, d)
             One released vector per known user.
         true_row : (n,)
-            Gallery row of the probe's user; -1 when the user is not in the gallery.
+            Gallery row of the probe's user; -1 if the user is not in the gallery.
 
         Returns
         -------
         Ranks
-            How many gallery users beat, and how many tie with, the true one.
+            Number of gallery users that score above, and tie with, the true one.
         """
         return exact_ranks(self.embed(probe), self.embed(gallery), true_row, metric=self.metric)
 
     def best(self, probe: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Score of the closest gallery user of every probe, ``(n,)``: large when it is close.
+        """Score of the closest gallery user of every probe, ``(n,)``; larger is closer.
 
-        An adversary who must also say "nobody I know" compares it with a threshold.
+        An adversary who must also reject unknown users compares it with a threshold.
         """
         scores, _ = neighbors(self.embed(probe), self.embed(gallery), 1, metric=self.metric)
         return scores[:, 0]

@@ -44,7 +44,7 @@ class Bayes(Classifier):
 
     Florian Tramer, Nicholas Carlini, Wieland Brendel, Aleksander Madry, On Adaptive Attacks to
     Adversarial Example Defenses, Advances in Neural Information Processing Systems, 2020 (why an
-    attacker is told the defense).
+    attacker knows the defense).
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"noise"})

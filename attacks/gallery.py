@@ -1,4 +1,4 @@
-"""What is released, and what an adversary holds of it.
+"""Released vectors, and an adversary's gallery of them.
 
 Shape letters: n vectors, m gallery events, g gallery users, d dimensions, a aggregates.
 """
@@ -23,13 +23,13 @@ class Released:
     ----------
     vectors : (n, d)
     user_row : (n,)
-        Whose each is, counted from 0.
+        User of each vector, from 0.
     order : (n,)
-        Position of the event in time among those of the same user; None where it is not known.
+        Position of the event in time among those of the same user; None if unknown.
     window : (n,)
-        Name of the event's window; None where there are no windows.
+        Name of the event's window; None if there are no windows.
     labels : (n, L)
-        What happened at each event, label 0 first; None where it is not known.
+        Labels of each event, label 0 first; None if unknown.
     """
 
     vectors: NDArray[np.float32]
@@ -41,7 +41,7 @@ class Released:
 
 @dataclass(frozen=True)
 class Histories:
-    """What the histories behind n vectors say.
+    """Figures of the histories behind n vectors.
 
     Attributes
     ----------

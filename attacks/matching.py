@@ -15,16 +15,16 @@ from attacks.ranks.counting import TIE
 from attacks.ranks.exact import Ranks, exact_ranks
 
 MAX_USERS = 10_000
-"""Probes or gallery users; 10,000 of each take 0.8 GB of scores, and time grows with the cube."""
+"""Maximum number of probes or gallery users; 10,000 of each need 0.8 GB and cubic time."""
 
 
 class Matching(Attack):
-    """Names all probes together: each gallery user at most once, for the largest sum of cosines.
+    """Identifies all probes jointly: each gallery user at most once, maximizing the sum of cosines.
 
     The adversary holds one released vector per known user, and sees all anonymous vectors of a
     release at once, sorted into people without names, one mean vector per person. It also knows
     that two people are never the same user. A probe whose own user is only the second best may
-    then be named rightly, since the best is taken by a probe that fits it better.
+    then be identified, since the best is assigned to a probe that fits it better.
 
     The user assigned to a probe takes the first place and the others follow in the order of
     their cosines. Neither probes nor gallery users need be as many as the other: those left

@@ -20,7 +20,7 @@ class Whitened(Attack):
     anonymous vector of the same release. It knows that a direction in which all users differ
     widely, such as overall activity, drowns the others in a plain distance, and divides it out:
     the covariance of the gallery users' means, shrunk, becomes the identity. Users weigh equally,
-    however many events each has. It needs no second vector of anybody.
+    however many events each has. It needs only one vector per user.
 
     References
     ----------

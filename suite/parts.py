@@ -14,10 +14,10 @@ from pydantic import (
 Release = Literal["model", "raw", "context_only", "random_net", "pca"]
 
 Releases = Annotated[int, Field(ge=1)] | Literal["all"]
-"""How often a vector is released; ``all``: as often as its user has events in its window."""
+"""Number of releases of a vector; ``all``: as many as its user has events in the window."""
 
 Holds = Literal["defended", "undefended"]
-"""What the adversary's gallery is made of."""
+"""Whether the adversary's gallery is defended."""
 
 
 class Part(BaseModel):
@@ -27,7 +27,7 @@ class Part(BaseModel):
 
     name: str
     parameters: dict[str, Any] = Field(default_factory=dict)
-    label: str = Field("", exclude=True, description="how the leaderboard calls it")
+    label: str = Field("", exclude=True, description="name in the leaderboard")
 
     def __hash__(self) -> int:
         return hash((self.name, self.label))
@@ -46,7 +46,7 @@ class Part(BaseModel):
 
 
 def label(part: Part, among: list[Part]) -> str:
-    """Name of a part in the leaderboard; parameters appear where the name alone is not unique."""
+    """Name of a part in the leaderboard, with parameters if the name alone is not unique."""
     twins = [other.parameters for other in among if other.name == part.name]
     telling = [k for k in part.parameters if any(t.get(k) != part.parameters[k] for t in twins)]
     shown = ", ".join(f"{key} {_shown(part.parameters[key])}" for key in telling)

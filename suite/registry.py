@@ -1,7 +1,7 @@
-"""A part by the name of its file, or a user's own ``path/to/file.py:Class``.
+"""Lookup of parts by file name, or as a user's own ``path/to/file.py:Class``.
 
-There is no list to edit: a file of the kind's folder that defines one concrete subclass of the
-kind's base is a part, and its constructor is its schema.
+There is no list of parts: a file in the kind's folder that defines one concrete subclass of the
+kind's base class is a part, and its constructor is its schema.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = {
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Known names for an error message, the nearest one first if any is near."""
+    """List known names for an error message, with the nearest one first if any is close."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     listed = ", ".join(names) or "none"
@@ -43,8 +43,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say one of pydantic's complaints in one line of ours: where, found, allowed."""
-    # A misspelt key is also a missing one; what was written tells more than what was not.
+    """Convert a pydantic error to one line: where, what was found, what is allowed."""
+    # A misspelled key also causes a missing one; the unknown key is the more useful message.
     found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     first = found[0]
     loc, inner = _known(model, first["loc"])
@@ -53,14 +53,14 @@ def first_line(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {where!r}; {nearest(str(loc[-1]), getattr(inner, 'model_fields', ()))}"
     if first["type"] == "missing":
         return f"{where}: missing"
-    # A union complains once for each of its members.
+    # A union has one error for each of its members.
     there = [e for e in found if e["loc"][: len(loc)] == loc]
     options = " or ".join(dict.fromkeys(allowed(e) for e in there))
     return f"{where}: found {first['input']!r:.200}, allowed: {options}"
 
 
 def _known(model: Any, loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], Any]:
-    """Follow an error's place into a model, as far as it is one in the input.
+    """Follow the location of an error into a model, as far as it exists in the input.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def part(kind: str, name: str) -> type[Any]:
     Raises
     ------
     ValueError
-        If there is no such part; the line names the nearest one.
+        There is no such part; the message suggests the nearest name.
     """
     if ":" in name:
         return _from_file(kind, name)
@@ -132,7 +132,7 @@ def part(kind: str, name: str) -> type[Any]:
 
 def schema(part: type[Any]) -> type[BaseModel]:
     """Parameters of a part, typed: one field for each argument of its constructor."""
-    # A dataclass's inherited fields are spelled in the module that declares them.
+    # Annotations of inherited dataclass fields must be resolved in the module that declares them.
     hints = get_type_hints(part if is_dataclass(part) else part.__init__)
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default)
@@ -165,7 +165,7 @@ def create(kind: str, name: str, given: dict[str, Any]) -> Any:
     Raises
     ------
     ValueError
-        If the part is unknown, or a parameter is unknown or refused by the constructor.
+        The part is unknown, or a parameter is unknown or rejected by the constructor.
     """
     return part(kind, name)(**parameters(kind, name, given))
 
@@ -199,7 +199,7 @@ def _from_file(kind: str, name: str) -> type[Any]:
     path, _, class_name = name.rpartition(":")
     if not Path(path).is_file() or not path.endswith(".py"):
         raise ValueError(f"{kind}: {name}: there is no Python file {path!r}")
-    # By its content too: after an edit it is another module in a process that goes on.
+    # Also by content: after an edit it is another module in the same process.
     known_by = str(Path(path).resolve()).encode() + b"\0" + Path(path).read_bytes()
     module_name = f"part_{hashlib.sha256(known_by).hexdigest()[:12]}"
     if module_name not in sys.modules:

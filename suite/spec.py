@@ -1,4 +1,4 @@
-"""The suite file as typed data: what is trained, released, cut, defended and attacked."""
+"""The suite file as typed data."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from suite.registry import first_line, nearest
 from suite.training.settings import Training
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-"""Fits into the integers of every table and tracker."""
+"""Bounded to fit in the integers of every table and tracker."""
 
 UNDEFENDED = "none"
-"""The defense that leaves the vectors as they are; without it there is no step to defend."""
+"""The defense that does not change vectors, for which there is no defend step."""
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -69,13 +69,13 @@ class Suite(BaseModel):
     releases_m: list[Releases] = Field(
         [1],
         min_length=1,
-        description="how often each vector is released, anew each time, and averaged by the "
-        "attacker: 1 or more, or all: as often as its user has events in the window",
+        description="number of independent releases of each vector that are averaged by the "
+        "attacker: 1 or more, or all: as many as its user has events in the window",
     )
     attacker_holds: list[Holds] = Field(
         ["defended"],
         min_length=1,
-        description="what the gallery is made of; undefended: the attacker has vectors from "
+        description="state of the gallery; undefended: the attacker has vectors from "
         "before the defense",
     )
     tasks: bool = Field(
@@ -84,11 +84,11 @@ class Suite(BaseModel):
     bootstrap: int = Field(
         10_000,
         ge=100,
-        description="resamples of users for figures of labels; the least swaps behind a p",
+        description="resamples of users for figures by label; minimum number of swaps for a p",
     )
     space: dict[str, list[Any]] = Field(
         default_factory=dict,
-        description="what `tune` varies in place of the model's own space: {width: [int, 32, 512]}",
+        description="search space of `tune` instead of the model's own: {width: [int, 32, 512]}",
     )
 
     def __hash__(self) -> int:
@@ -97,8 +97,8 @@ class Suite(BaseModel):
     def cells(self) -> list[Cell]:
         """Every cell, in the order of the file.
 
-        Vectors that no defense changes are the same however often they are released, and whoever
-        holds them: such a cell is there once.
+        Without a defense the number of releases and the state of the gallery make no difference,
+        so there is only one such cell.
         """
         axes = (
             self.datasets,
@@ -123,7 +123,7 @@ class Suite(BaseModel):
 
 
 def recipes() -> dict[str, Path]:
-    """Suite files that come with the package, by name."""
+    """List the suite files of the package by name."""
     return {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
 
 
@@ -141,7 +141,7 @@ def load(name: str, overrides: Sequence[str] | Mapping[str, Any] | None = None) 
     Returns
     -------
     Suite
-        Checked, except for the parts, which check themselves when they are made.
+        Checked, except for the parts, which are checked when they are created.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def load(name: str, overrides: Sequence[str] | Mapping[str, Any] | None = None) 
 
 
 def _text(name: str) -> str:
-    """Text of a recipe, of a file, or of what lies at a URI, as the best of a search may do."""
+    """Read a recipe, a file or a URI."""
     if "://" in name:
         import fsspec
 
@@ -190,7 +190,7 @@ def _expand(file: str, text: str) -> str:
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
-            msg = f"{file}: {match[0]} is not set; it names the folder of the data"
+            msg = f"{file}: {match[0]} is not set; set it to the folder of the data"
             raise ValueError(msg)
         return os.environ[match[1]]
 

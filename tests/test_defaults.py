@@ -165,7 +165,7 @@ HELP = {
     "role": "Default: role, if there is one.",
     "session": "Default: session, if there is one.",
     "attack": "Default: cosine, euclidean.",
-    "background": "Default: half of all, at random, if it is asked for.",
+    "background": "Default: a random half of the users, if that attack is used.",
     "out": "Default: ./<file>-audit.",
     "history_days": "ebnerd (default 21): 21 shares 14 days between windows, 7 shares none. "
     "recsys2021 (default 5): days of the log before its last two.",

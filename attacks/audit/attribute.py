@@ -1,4 +1,4 @@
-"""What vectors say about an attribute of their users, such as gender.
+"""Inference of an attribute of users, such as gender, from their vectors.
 
 Shape letters: n vectors, u users, c classes.
 """
@@ -31,7 +31,7 @@ FEWEST = 10
 MOST_CLASSES = 20
 
 MOST_USERS = 20_000
-"""Drawn at random from more, so that the time does not grow with them."""
+"""Maximum number of users, sampled at random, to bound the time."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class AttributeResult:
     attribute
         Its name.
     num_users, num_classes
-        Inferred, and what is told apart.
+        Number of users whose attribute is inferred, and of classes.
     num_users_left_out
         Users without the attribute, of a class with fewer than 10 users, or beyond 20,000.
     majority_class
@@ -106,7 +106,7 @@ def infer(
         Of the attribute.
     vector : (n, d)
     user : (n,)
-        Whose each is, counted from 0 without gaps.
+        User of each vector, from 0 without gaps.
     values : (n,)
         The attribute; None, NaN and blank text are not known. Known ones of a user are equal.
     seed

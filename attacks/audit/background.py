@@ -1,4 +1,4 @@
-"""Which of the audited users are only learned from.
+"""Selection of background users, who are used for fitting only.
 
 Shape letters: n vectors.
 """
@@ -22,7 +22,7 @@ Codes = NDArray[np.int64]
 def set_aside(
     attacks: Iterable[Attack], given: NDArray[Any] | None, user: Codes, seed: int
 ) -> NDArray[np.bool_]:
-    """Say whose vectors are only learned from, ``(n,)``.
+    """Select the vectors of background users, ``(n,)``.
 
     They are in no gallery and no probe, of any attack, so that all attacks name the same probes
     among the same users.
@@ -30,11 +30,11 @@ def set_aside(
     Parameters
     ----------
     attacks
-        Where none of them needs background users, and none are given, nobody is set aside.
+        If none of them needs background users, and none are given, none are selected.
     given : (n,)
-        Whether each vector's user is; None sets a random half of the users aside.
+        Whether each vector's user is one; None selects a random half of the users.
     user : (n,)
-        Whose each vector is, counted from 0.
+        User of each vector, from 0.
     seed
         Decides the half.
 

@@ -1,4 +1,4 @@
-"""Open-set figures: how often the adversary names the right user, or rightly nobody.
+"""Open-set figures: how often the adversary identifies or correctly rejects a probe.
 
 Shape letters: n mated probes, whose user is in the gallery; u unmated ones.
 """
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_EXPECTED = 10
-"""Unmated probes that must be expected above the threshold for the rate to mean something."""
+"""Minimum expected number of unmated probes above the threshold for a meaningful rate."""
 
 
 def fnir_at_fpir(

@@ -63,8 +63,8 @@ def audit(  # noqa: PLR0913 - one option each
     background: Annotated[
         Path | None,
         typer.Option(
-            help="Text file with a user id per line: users whom the attack background learns "
-            "from, and nobody names. Default: half of all, at random, if it is asked for."
+            help="Text file with one user id per line: users for fitting the attack background "
+            "only. Default: a random half of the users, if that attack is used."
         ),
     ] = None,
     attribute: Annotated[

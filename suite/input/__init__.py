@@ -1,1 +1,1 @@
-"""What people write: suite files as plain YAML, and what they are told of wrong values."""
+"""User input: suite files as plain YAML, and messages about invalid values."""

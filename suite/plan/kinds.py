@@ -1,7 +1,7 @@
-"""The kinds of steps, as data: what runs, what it leaves, and what it needs to run.
+"""The kinds of steps, as data: function, result type and resources.
 
-Functions and results are named, and looked up when a step runs: torch and its like are not needed
-to see that all is cached.
+Functions and result types are given by name and imported when a step runs, so that a fully cached
+run does not import torch.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StepKind:
-    """What the steps of a kind have in common.
+    """Properties of a kind of steps.
 
     Attributes
     ----------
     function
         The pure function, as ``module:name``.
     result
-        The type of what it leaves, which saves and loads itself.
+        The result type, which can save and load itself, as ``module:name``.
     trains
-        Whether it takes what ``compute`` grants a fit, its workers and accelerators; any other
-        step takes one CPU.
+        Whether it uses the workers and accelerators of ``compute``; any other step uses one CPU.
     reports
         Whether it reports epochs while it runs.
     scratch
-        Whether it keeps what it has in a folder of its own until it is finished.
+        Whether it keeps intermediate state in a scratch folder until it is finished.
     first
-        Whether it runs before all others, which are not started when it fails.
+        Whether it runs before all others, which do not start if it fails.
     announced
-        Whether a person who sees lines, not bars, is told of its end.
+        Whether its end is printed if the output is not a terminal.
     is_work
         Whether its time counts as work in a timeline; all other time is overhead.
     tables

@@ -44,12 +44,12 @@ class Plan:
 
     @property
     def wanted(self) -> list[Step]:
-        """The steps that the row is made of; they need all others."""
+        """The steps whose results make the row; they depend on all others."""
         return [self.last] + ([self.reference] if self.reference else [])
 
     @property
     def defense(self) -> str:
-        """The defense with what else decides what the attacker observes, where that is told."""
+        """The defense with the number of releases and the gallery's state, if not the default."""
         cell, text = self.cell, self.cell.defense.label
         text += f", {cell.releases_m} releases" if cell.releases_m != 1 else ""
         return text + (", undefended gallery" if cell.attacker_holds == "undefended" else "")

@@ -1,4 +1,4 @@
-"""What a store lacks of the steps that are wanted, and what in it is damaged."""
+"""Detection of missing and damaged results in a store."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from suite.store import checkpoints
 from suite.store.results import Store
 
 Say = Callable[[str], None]
-"""Takes a line that a person should read."""
+"""Function that prints a line for the user."""
 
 
 def unfinished(
     wanted: list[Step], store: Store, noted: Iterable[Step] = (), say: Say | None = None
 ) -> list[Step]:
-    """List the steps that have to run, each once, in running order of their kinds.
+    """List the steps that have to run, each once, in the order of their kinds.
 
     Parameters
     ----------
     wanted
-        Steps whose results are asked for: their content is read and compared with its hashes.
+        Steps whose results are needed: their content is compared with its hashes.
     store
-        Where results are kept. What a step loads is read when it does; here a result that is
-        only an input is compared by its sizes.
+        Where results are kept. A result that is only an input is checked by file sizes here, and
+        by content when a step loads it.
     noted
-        Steps of whose results, where they are there, only the marker is read.
+        Steps of whose results, if they exist, only the marker is read.
     say
-        Told of each damaged result, which is then removed; None leaves it where it is.
+        Called for each damaged result, which is then removed; None: do not remove.
     """
     found: dict[str, Step] = {}
     whole: set[tuple[str, bool]] = set()
@@ -58,11 +58,11 @@ def _is_whole(step: Step, store: Store, hashed: bool, say: Say | None) -> bool:
     fault = store.fault(step.kind, step.digest, hashed=hashed)
     if fault is not None and say is not None:
         store.remove(step.kind, step.digest)
-        say(f"{step.title}: {fault}; removed, to be computed again")
+        say(f"{step.title}: {fault}; removed and computed again")
     return fault is None
 
 
 def repair(scratch: str, say: Say) -> None:
-    """Remove damaged checkpoints below a path or URI: the fits that left them begin anew."""
+    """Remove damaged checkpoints below a path or URI; their fits restart."""
     for path in checkpoints.remove_damaged(scratch):
-        say(f"{path} is damaged; removed, its fit begins anew")
+        say(f"{path} is damaged; removed, its fit restarts")

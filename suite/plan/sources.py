@@ -120,7 +120,7 @@ class _Walk:
             self._all_of(unit)
 
     def run(self) -> None:
-        """Go on until nothing new is found."""
+        """Repeat until nothing new is found."""
         while self._waiting:
             unit, statement = self._waiting.pop()
             for module in sorted(statement.modules):

@@ -14,7 +14,7 @@ from suite.protocols.rolling import Rolling
 class OpenSet(Rolling):
     """`rolling` with a share of the users removed from the gallery.
 
-    What an adversary who must also say "nobody I know" achieves: the false negative rate of
+    An adversary who must also reject unknown users is measured by the false negative rate of
     identification (FNIR) at a false positive rate (FPIR) among probes of unknown users. Lift is
     over the mated probes, those whose user is in the gallery.
 

@@ -169,7 +169,7 @@ def _held(
     center : (d,)
         Subtracted from the probes before they are rounded.
     num_rounded
-        Gallery vectors that are told apart no more.
+        Number of gallery vectors that rounding makes equal to others.
     """
     events = cut.filter(role="gallery")
     user_row = np.unique(events["user_id"].to_numpy(), return_inverse=True)[1]
@@ -192,9 +192,9 @@ def _held(
 def _there(events: pl.DataFrame, probes: pl.DataFrame, probed: Representation) -> Floats:
     """Mean of what was released of each gallery event's user among the probes.
 
-    It is known of users who are known in both spaces, and whose probes therefore nobody has to
-    name. A defense may give each window a space of its own, so that vectors of the gallery's
-    events would not do; of a user without probes they must.
+    It is used for users who are known in both spaces and whose probes need not be identified. A
+    defense may give each window a separate space, so that vectors of the gallery's events cannot
+    be used, except for users without probes.
     """
     there = probed.vector[events["probe_row"].to_numpy()]
     found, user_row = np.unique(probes["user_id"].to_numpy(), return_inverse=True)
@@ -206,7 +206,7 @@ def _there(events: pl.DataFrame, probes: pl.DataFrame, probed: Representation) -
 def _rounded(
     vectors: NDArray[np.floating[Any]], center: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], int]:
-    """Round to float32 and count the vectors that are told apart no more."""
+    """Round to float32 and count the vectors that this makes equal to others."""
     rounded = to_float32(vectors, center)
     return rounded, num_merged(vectors, rounded)
 

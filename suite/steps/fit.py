@@ -35,7 +35,7 @@ from suite.training.settings import Training
 from tuning.storage import storage
 
 CHECKPOINT, PRETRAINED, FINETUNED = "checkpoint.pt", "pretrained.pt", "finetuned.pt"
-"""What a fit leaves in its scratch folder, so that it can go on."""
+"""Files in a fit's scratch folder from which it can resume."""
 
 
 def fit(
@@ -107,7 +107,7 @@ def fit(
 
 
 def _finetuned(model: Model, features: Features, seed: int, scratch: str) -> bool:
-    """Go on with the validation window, where the model can."""
+    """Fine-tune on the validation window, if the model supports it."""
     if isinstance(model, Network):
         finished = checkpoints.load(f"{scratch}/{FINETUNED}")
         assert finished is not None

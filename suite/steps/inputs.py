@@ -9,7 +9,7 @@ from suite.artifacts.features import Features
 from suite.artifacts.representation import Representation
 
 READER = ("reader", "reader_creator")
-"""Groups of wide features that tell of the user."""
+"""Groups of wide features about the user."""
 
 
 def inputs(
@@ -17,7 +17,7 @@ def inputs(
 ) -> Representation:
     """Take blocks of the scaled inputs about each event's user as its vector.
 
-    Where there are several, each is divided by the root of its number of columns, so that the
+    If there are several, each is divided by the root of its number of columns, so that the
     longest does not decide. The sequence is flattened with zeros as padding and divided by the
     root of the number of existing values, so that its length is not told by its norm.
 

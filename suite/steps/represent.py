@@ -25,10 +25,10 @@ EVENTS_PER_SHARD = 200_000
 
 
 PCA_DIMENSIONS = 64
-"""As many as the torch models release."""
+"""Same number as for the torch models."""
 
 CONTENT = ("content", "creator")
-"""Groups of wide features that tell of what the user was shown."""
+"""Groups of wide features about what the user was shown."""
 
 
 def represent(

@@ -34,7 +34,7 @@ def strongest(*outcomes: Outcome, candidates: list[str]) -> Outcome:
 
 
 def reference(*outcomes: Outcome, candidates: list[str]) -> Reference:
-    """Return the lift of the strongest reading of a model's inputs; arguments as above."""
+    """Return the lift of the strongest attack on a model's inputs; arguments as above."""
     found = strongest(*outcomes, candidates=candidates)
     return Reference(top1(found) * found.num_gallery, found.chosen)
 

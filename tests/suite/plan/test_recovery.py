@@ -104,7 +104,7 @@ def test_a_damaged_result_is_named_in_one_line_and_computed_again(
     kind, digest = only(storage, pattern).parts[-3:-1]
     (line,) = said
     assert f"{kind}/{digest} is damaged: {what}" in line
-    assert line.endswith("; removed, to be computed again")
+    assert line.endswith("; removed and computed again")
     assert board(storage).equal(board(finished))
     _, said = again()
     assert said == []
@@ -147,5 +147,5 @@ def test_a_fit_whose_checkpoint_is_damaged_begins_anew(latentprint, suite_file, 
     done = latentprint(*command)
     assert done.code == 0, done.err
     (line,) = [line for line in done.err.splitlines() if " is damaged" in line]
-    assert line == f"{path} is damaged; removed, its fit begins anew"
+    assert line == f"{path} is damaged; removed, its fit restarts"
     assert board(tmp_path / "runs").equal(whole)
