@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,7 +16,7 @@ from suite.plan import digest
 from suite.plan.analyses import Analysis
 from suite.plan.kinds import KINDS
 from suite.plan.plan import Plan
-from suite.publish import report, sqlite, tracking
+from suite.publish import release, report, sqlite, tracking
 from suite.store.results import Store, public
 
 
@@ -56,7 +55,7 @@ def record(
     """
     done = {p.digest: _measures(p, store) for p in plans if not _reason(p, failures)}
     rows = tuple(_row(p, done, store, failures) for p in plans)
-    versions = {"latentprint": version("latentprint"), **digest.libraries()}
+    versions = {"latentprint": release.running(), **digest.libraries()}
     results = [
         (a, KINDS[a.step.kind].load(store.path(a.step.kind, a.step.digest)))
         for a in together
