@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FAISS ?= cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test setup lint types layers bench slow namespaces clean
+.PHONY: run test setup lint types layers bench slow namespaces clean up job down
 
 run: setup
 	$(BIN)/latentprint run quick
@@ -49,3 +49,23 @@ bench: setup
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks
+
+COMPOSE ?= docker compose -f docker/compose.yaml
+SUITE ?= quick
+SECRETS := $(addprefix docker/secrets/,ray_token postgres_password mlflow_admin_password mlflow_secret_key)
+
+# The stack of docker/compose.yaml: WORKERS=2 WORKER_CPUS=2 WORKER_MEMORY=4g DATA=/absolute/path
+up: $(SECRETS)
+	$(COMPOSE) up --build --detach --wait
+
+# A recipe's name, or /data/NAME.yaml of the folder DATA that `make up` was given.
+job:
+	$(COMPOSE) exec -T head ray job submit --address http://127.0.0.1:8265 -- latentprint run $(SUITE)
+
+# Keeps the volumes: results, runs and accounts are there after the next `make up`.
+down:
+	$(COMPOSE) down
+
+docker/secrets/%:
+	@mkdir -p -m 0700 $(@D)
+	@$(PYTHON) -c "import secrets; print(secrets.token_hex(32), end='')" > $@ && chmod 0444 $@
