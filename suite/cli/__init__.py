@@ -9,7 +9,7 @@ import threading
 
 import typer
 
-from suite.cli import audit, data, doctor, leaderboard, run, tune
+from suite.cli import advise, audit, data, doctor, leaderboard, run, tune
 from suite.cli import list as list_
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (run, tune, audit, leaderboard, list_, doctor):
+for command in (run, tune, audit, advise, leaderboard, list_, doctor):
     app.add_typer(command.app)
 app.add_typer(data.app, name="data")
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import polars as pl
 from numpy.typing import NDArray
 
+from attacks.advice.result import Advice
+from attacks.advise import advise
 from attacks.audit import Audit, audit
 
 
@@ -35,14 +37,22 @@ class Vectors:
 
     def audit(self, **settings: Any) -> Audit:
         """Run `attacks.audit.audit`; users are numbered by the first row of each."""
-        given = settings
-        for name in self.columns.keys() & {"time", "role"}:
-            given[name] = self.columns[name].to_numpy()
+        given = self._given() | {"attributes": self.named("attribute")} | settings
+        return audit(first_rows(self.user).to_numpy(), self.vector, **given)
+
+    def advise(self, **settings: Any) -> Advice:
+        """Run `attacks.advise.advise`; users are numbered by the first row of each."""
+        given = self._given() | {"labels": self.named("label")} | settings
+        return advise(first_rows(self.user).to_numpy(), self.vector, **given)
+
+    def _given(self) -> dict[str, Any]:
+        given: dict[str, Any] = {
+            name: self.columns[name].to_numpy() for name in self.columns.keys() & {"time", "role"}
+        }
         if "session" in self.columns:
             number = first_rows(self.columns["session"]).cast(pl.Float64)
             given["session"] = number.to_numpy()
-        given["attributes"] = self.named("attribute")
-        return audit(first_rows(self.user).to_numpy(), self.vector, **given)
+        return given
 
     def named(self, kind: Literal["attribute", "label"]) -> dict[str, NDArray[Any]]:
         """Columns of a kind by name, as text ``(n,)``; None where a value is missing."""
