@@ -9,7 +9,6 @@ parallel where the cluster has room; when none is, Ray is not started.
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
 from rich.text import Text
@@ -73,16 +72,15 @@ def run(
         from suite.execute.progress import Display
         from suite.execute.scheduler import execute
 
-        with ThreadPoolExecutor(1) as thread:
-            # The tracker takes seconds to load and to answer, which Ray's start hides.
-            checked = thread.submit(tracking.check, tracking_uri)
-            with connect.connected(address), Display(console, len(missing)) as display:
-                checked.result()
-                timeline.cluster_cpus = connect.num_cpus()
-                data = [step for step in missing if KINDS[step.kind].first]
-                for reason in execute(data, store, suite.compute, display, timeline).values():
-                    raise ValueError(reason)
-                rest = [step for step in missing if not KINDS[step.kind].first]
-                failures = execute(rest, store, suite.compute, display, timeline)
+        # Not in a thread beside Ray's start, which forks: a lock of logging that main held across
+        # a fork was seen to stay locked, and whoever imports or logs then waits for ever.
+        tracking.check(tracking_uri)
+        with connect.connected(address), Display(console, len(missing)) as display:
+            timeline.cluster_cpus = connect.num_cpus()
+            data = [step for step in missing if KINDS[step.kind].first]
+            for reason in execute(data, store, suite.compute, display, timeline).values():
+                raise ValueError(reason)
+            rest = [step for step in missing if not KINDS[step.kind].first]
+            failures = execute(rest, store, suite.compute, display, timeline)
         console.print(f"{suite.suite}: {timeline}", soft_wrap=True, highlight=False)
     return record.record(suite.suite, plans, together, store, failures, tracking_uri, timeline)
