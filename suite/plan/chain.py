@@ -185,10 +185,13 @@ def _attack(cell: Cell, suite: Suite, features: Step, block: str | None = None) 
     elif gallery is not probed or held is not cell:
         released.append(_defend(cell, suite, features, probed, block))
     parts = {"protocol": cell.protocol, "attack": cell.attack}
+    # Of all attacks of the suite alike: lifts compare at the same N only.
+    others = (registry.part("attacks", one.name) for one in suite.attacks if one.name != BEST)
+    aside = {"aside": True} if any("background" in one.needs for one in others) else {}
     return Step(
         "attack",
         f"attack {_who(cell)}, {_what(cell)}: {cell.protocol.label}, {cell.attack.label}",
-        {**parts, "seed": cell.seed},
+        {**parts, "seed": cell.seed, **aside},
         (features, *released),
         tuple(registry.module(f"{kind}s", p.name) for kind, p in parts.items()),
     )

@@ -24,7 +24,7 @@ from suite.cluster import sharded
 from suite.datasets.negatives import observed
 from suite.parts import Part
 from suite.protocols.base import Protocol
-from suite.steps.background import described, set_aside
+from suite.steps.background import described, set_aside, smaller
 
 PAIRS_PER_SHARD = 2**32
 
@@ -39,6 +39,7 @@ def attack(
     protocol: Part,
     attack: Part,
     seed: int,
+    aside: bool = False,
     num_shards: int | None = None,
 ) -> Outcome:
     """Cut and attack one representation.
@@ -57,6 +58,9 @@ def attack(
         Names and parameters.
     seed
         Decides the attack's randomness.
+    aside
+        Whether users are set aside to be learned from even if this attack does not: all attacks
+        of a suite name the same probes among the same users. See `suite.steps.background`.
     num_shards
         Tasks that the probes are spread over; by default one for each 2^32 pairs. The result is
         the same for any number.
@@ -83,16 +87,18 @@ def attack(
             f"probes {probed.vector.shape[1]}; they cannot be compared"
         )
     released_events = observed(features.events)
-    cut, background = cutter.cut(released_events), None
-    if "background" in attacker.needs:
-        cut, background = set_aside(released_events, cut)
+    whole = cutter.cut(released_events)
+    cut, background = whole, None
+    learns = "background" in attacker.needs
+    if learns or aside:
+        cut, background = set_aside(released_events, whole)
         background = _rows(background, features, released, probed)
     cut = _located(cut, features, released, probed)
     known_events, unknown_events = (
         cut.filter(pl.col("role") == role) for role in ("gallery", "probe")
     )
     held, center, num_rounded = _held(attacker, features, cut, released, probed)
-    if background is not None:
+    if learns and background is not None:
         held = replace(held, background=_background(background, released, probed, center))
     known = known_events["user_id"].unique().sort().to_numpy()
     attacker.fit(held, attack_rng)
@@ -132,7 +138,9 @@ def attack(
         facts=facts,
         num_rounded=num_rounded + num_rounded_probes,
         num_tied_apart=num_tied_apart(ranks.equal, gallery, true_row),
-        knew="" if background is None else described(released_events, background),
+        knew=smaller(whole, cut)
+        if background is None or not learns
+        else described(released_events, background),
         **_bound(attacker, probed, len(known), largest),
     )
 

@@ -48,6 +48,12 @@ def described(events: pl.DataFrame, background: pl.DataFrame) -> str:
     return f"background: {both.height:,} other users, their {windows} vectors"
 
 
+def smaller(whole: pl.DataFrame, attacked: pl.DataFrame) -> str:
+    """Say how many users of a protocol are set aside; nothing if nobody is."""
+    num_aside = whole["user_id"].n_unique() - attacked["user_id"].n_unique()
+    return f"{num_aside:,} users are set aside, for background to learn from" if num_aside else ""
+
+
 def _outside(events: pl.DataFrame, cut: pl.DataFrame) -> pl.DataFrame:
     """Give roles to the users outside the cut, where a window has one role and they have both."""
     roles = events.join(cut.select("event_id", "role"), on="event_id").select("window", "role")

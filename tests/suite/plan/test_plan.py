@@ -384,3 +384,11 @@ def test_the_recipes_can_be_planned_where_their_data_is():
     assert len(quick) == 36
     assert {p.names["defense"] for p in quick} == {"none"}
     assert registry.part("datasets", "synthetic").__name__ == "Synthetic"
+
+
+def test_all_attacks_of_a_suite_name_the_same_users_where_one_learns_from_others():
+    for attacks, aside in ((["cosine", "background", "best"], True), (["cosine", "best"], None)):
+        every = [
+            step for p in plans(attacks=attacks) for step in p.last.chain() if step.kind == "attack"
+        ]
+        assert {step.arguments.get("aside") for step in every} == {aside}

@@ -136,3 +136,10 @@ def test_an_attack_gets_vectors_of_users_whom_it_neither_holds_nor_names(
     plain = attack(features, released, **parts | {"attack": Part(name="cosine")}, seed=0)
     assert found.num_gallery < plain.num_gallery
     assert plain.knew == ""
+    beside = attack(
+        features, released, **parts | {"attack": Part(name="cosine")}, seed=0, aside=True
+    )
+    assert beside.probes["event_id"].equals(found.probes["event_id"])
+    assert beside.num_gallery == found.num_gallery
+    num_aside = plain.probes["user_id"].n_unique() - beside.probes["user_id"].n_unique()
+    assert beside.knew == f"{num_aside} users are set aside, for background to learn from"
