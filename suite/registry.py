@@ -34,9 +34,9 @@ KINDS = {
 """Kind -> its package, and the base class in the package's ``base.py``."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, allowed_names: Iterable[str]) -> str:
     """List known names for an error message, with the nearest one first if any is close."""
-    names = sorted(known)
+    names = sorted(allowed_names)
     close = difflib.get_close_matches(name, names, n=1)
     listed = ", ".join(names) or "none"
     return f"did you mean {close[0]!r}? known: {listed}" if close else f"known: {listed}"
@@ -45,21 +45,21 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def first_line(error: ValidationError, model: type[BaseModel]) -> str:
     """Convert a pydantic error to one line: where, what was found, what is allowed."""
     # A misspelled key also causes a missing one; the unknown key is the more useful message.
-    found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    first = found[0]
-    loc, inner = _known(model, first["loc"])
+    errors = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    first = errors[0]
+    loc, inner = _located(model, first["loc"])
     where = ".".join(map(str, loc))
     if first["type"] == "extra_forbidden":
         return f"unknown key {where!r}; {nearest(str(loc[-1]), getattr(inner, 'model_fields', ()))}"
     if first["type"] == "missing":
         return f"{where}: missing"
     # A union has one error for each of its members.
-    there = [e for e in found if e["loc"][: len(loc)] == loc]
-    options = " or ".join(dict.fromkeys(allowed(e) for e in there))
+    same = [e for e in errors if e["loc"][: len(loc)] == loc]
+    options = " or ".join(dict.fromkeys(allowed(e) for e in same))
     return f"{where}: found {first['input']!r:.200}, allowed: {options}"
 
 
-def _known(model: Any, loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], Any]:
+def _located(model: Any, loc: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], Any]:
     """Follow the location of an error into a model, as far as it exists in the input.
 
     Returns

@@ -16,6 +16,7 @@ from sklearn.metrics import (
 )
 
 from attacks.measures.auc import clustered_auc
+from suite.input.allowed import counted
 
 
 @dataclass(frozen=True)
@@ -101,20 +102,20 @@ def utility(validation: Scores, test: Scores, positive_weight: float) -> Utility
     """
     for window, scores in (("validation", validation), ("test", test)):
         _check(window, scores)
-    chosen_on, found = (log_odds(scores.logit, positive_weight) for scores in (validation, test))
+    chosen_on, tested = (log_odds(scores.logit, positive_weight) for scores in (validation, test))
     threshold = best_threshold(chosen_on, validation.label)
-    engaged = found >= threshold
-    area = clustered_auc(found, test.label, test.user_id)
+    engaged = tested >= threshold
+    area = clustered_auc(tested, test.label, test.user_id)
     return Utility(
         auc=area.auc,
         auc_low=area.low,
         auc_high=area.high,
         auc_doubt=area.doubt,
-        ap=float(average_precision_score(test.label, found)),
+        ap=float(average_precision_score(test.label, tested)),
         f1=float(f1_score(test.label, engaged)),
         accuracy=float(accuracy_score(test.label, engaged)),
-        log_loss=cross_entropy(found, test.label),
-        rce=relative_cross_entropy(found, test.label),
+        log_loss=cross_entropy(tested, test.label),
+        rce=relative_cross_entropy(tested, test.label),
         threshold=threshold,
     )
 
@@ -125,7 +126,7 @@ def best_threshold(score: NDArray[np.float64], label: NDArray[np.bool_]) -> floa
     Parameters
     ----------
     score, label : (n,)
-        Both classes occur.
+        Both classes must occur.
     """
     precision, recall, thresholds = precision_recall_curve(label, score)
     # 2pr / (p + r), with 0 in place of 0/0; the last point has no threshold.
@@ -152,9 +153,9 @@ def cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> fl
 
 
 def relative_cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool_]) -> float:
-    """Return the percent by which ``(n,)`` log odds undercut the cross entropy of the base rate.
+    """Return the relative cross entropy of ``(n,)`` log odds against the base rate, in percent.
 
-    Both classes occur.
+    Both classes must occur.
     """
     return float(relative_cross_entropies(log_odds, label, np.ones((len(label), 1)))[0])
 
@@ -162,27 +163,27 @@ def relative_cross_entropy(log_odds: NDArray[np.float64], label: NDArray[np.bool
 def relative_cross_entropies(
     log_odds: NDArray[np.float64], label: NDArray[np.bool_], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Compute the relative cross entropy under several weightings of the same events at once.
+    """Compute the relative cross entropy under several weightings of the same events.
 
     Parameters
     ----------
     log_odds, label : (n,)
         Of each event.
     weight : (n, r)
-        How often each event counts in each of r samples.
+        Weight of each event in each of r samples.
 
     Returns
     -------
     (r,)
-        In percent; NaN without both classes, when there is nothing to undercut.
+        In percent; NaN without both classes.
     """
     total = weight.sum(axis=0)
     base = (weight * label[:, None]).sum(axis=0) / total
     base[(base == 0) | (base == 1)] = np.nan
     naive = -(base * np.log(base) + (1 - base) * np.log1p(-base))
     each = _cross_entropies(log_odds, label)
-    found: NDArray[np.float64] = 100 * (1 - (weight * each[:, None]).sum(axis=0) / total / naive)
-    return found
+    gain: NDArray[np.float64] = 100 * (1 - (weight * each[:, None]).sum(axis=0) / total / naive)
+    return gain
 
 
 def _cross_entropies(
@@ -195,7 +196,7 @@ def _cross_entropies(
 def _check(window: str, scores: Scores) -> None:
     if not np.isfinite(scores.logit).all():
         count = int((~np.isfinite(scores.logit)).sum())
-        raise ValueError(f"{window} window: {count} logits are NaN or infinite")
+        raise ValueError(f"{window} window: found {counted(count, 'logit')} NaN or infinite")
     positive = int(scores.label.sum())
     if not 0 < positive < len(scores.label):
         raise ValueError(

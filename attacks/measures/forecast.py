@@ -230,7 +230,7 @@ def _refusal(target: int, num_gallery: int, reach: float, tests: Sequence[Backte
     else:
         why = f"the odds at the ends of its interval would differ by more than {WIDEST:.0f} times"
     return (
-        f"{target:,} users are {_times(asked)} the gallery's {num_gallery:,}, allowed are "
+        f"{target:,} users are {_times(asked)} the gallery's {num_gallery:,}, allowed: up to "
         f"{_times(reach)}: {why}"
     )
 

@@ -109,7 +109,7 @@ def audit(  # noqa: PLR0913 - one option each
         columns={**columns, **{f"attribute {name}": name for name in attribute or ()}},
         without=[name for name, is_left_out in left_out.items() if is_left_out],
     )
-    found = vectors.audit(
+    result = vectors.audit(
         source,
         name=str(file),
         attacks=attack or ["cosine", "euclidean"],
@@ -119,9 +119,9 @@ def audit(  # noqa: PLR0913 - one option each
         replicates=replicates,
         seed=seed,
     )
-    write(found, source.user, out or Path(f"{file.stem}-audit"))
-    show(found, str(file))
-    failed = breaches(found, above_lift=fail_above_lift, above_top1=fail_above_top1)
+    write(result, source.user, out or Path(f"{file.stem}-audit"))
+    show(result, str(file))
+    failed = breaches(result, above_lift=fail_above_lift, above_top1=fail_above_top1)
     for sentence in failed:
         typer.echo(f"latentprint: {sentence}", err=True)
     if failed:

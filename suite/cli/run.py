@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite.cli.options import Address, Set, Storage, TrackingUri
+from suite.input.allowed import counted
 
 if TYPE_CHECKING:
     from suite.spec import Suite
@@ -49,8 +50,8 @@ def run_and_show(suite: Suite, store: Store, tracking_uri: str | None, address: 
 
     progress = Console(stderr=True)
     # Before the imports: they and the start of Ray may take 10 s without output.
-    num_cells = len(suite.cells())
-    progress.print(f"{suite.suite}: {num_cells} cells, results in {store.url}", soft_wrap=True)
+    cells = counted(len(suite.cells()), "cell")
+    progress.print(f"{suite.suite}: {cells}, results in {store.url}", soft_wrap=True)
     from suite import pipeline
     from suite.leaderboard import render
     from suite.publish import places
@@ -86,4 +87,5 @@ def show_plan(suite: Suite, store: Store) -> None:
     wanted = [s for p in plans for s in p.wanted] + [a.step for a in together]
     waiting = Counter(step.kind for step in unfinished(wanted, store))
     to_run = ", ".join(f"{count} {kind}" for kind, count in waiting.items()) or "nothing"
-    console.print(f"{len(plans)} cells, {len(steps)} steps; to run: {to_run}")
+    sizes = f"{counted(len(plans), 'cell')}, {counted(len(steps), 'step')}"
+    console.print(f"{sizes}; to run: {to_run}")

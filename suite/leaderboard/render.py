@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from suite.input.allowed import counted
 from suite.leaderboard.claims import claims
 from suite.leaderboard.rows import Leaderboard, Row
 from suite.leaderboard.sections import Section
@@ -163,9 +164,9 @@ class Group:
         if row.chance is not None:
             parts.append(f"chance {_percent(row.chance)}")
         if row.num_probes is not None:
-            parts.append(f"{row.num_probes:,} probes")
+            parts.append(counted(row.num_probes, "probe"))
         if row.num_dropped is not None:
-            parts.append(f"{row.num_dropped:,} events dropped")
+            parts.append(f"{counted(row.num_dropped, 'event')} dropped")
         return ", ".join(parts)
 
 

@@ -59,19 +59,21 @@ class Protocol(ABC):
         Raises
         ------
         ValueError
-            If no user has enough events, or no probe is left.
+            No user has enough events, or no probe is left.
         """
         cut = self.roles(events).sort("user_id", "time", "event_id")
         is_gallery = pl.col("role") == "gallery"
         for what in self.exclude:
             key = ["user_id", f"{what}_id"]
-            known = cut.filter(is_gallery).select(key).unique()
-            probes = cut.filter(~is_gallery).join(known, on=key, how="anti")
+            in_gallery = cut.filter(is_gallery).select(key).unique()
+            probes = cut.filter(~is_gallery).join(in_gallery, on=key, how="anti")
             kept = pl.concat([cut.filter(is_gallery), probes])["event_id"]
             cut = cut.filter(pl.col("event_id").is_in(kept.implode()))
         if cut.filter(~is_gallery).is_empty():
             named = " and ".join(self.exclude) or "nothing"
-            msg = f"protocol {type(self).__name__.lower()}: no probe is left, excluded was {named}"
+            msg = (
+                f"protocol {type(self).__name__.lower()}: no probe is left after excluding {named}"
+            )
             raise ValueError(msg)
         return cut.select("event_id", "user_id", "role")
 

@@ -1,4 +1,4 @@
-"""Print the findings of an audit and write them down."""
+"""Output of an audit: files and a table."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from suite.vectors.vectors import first_rows
 COLUMNS = ("top1", "top5", "top10", "top20", "mrr", "median_rank", "bits", "lift")
 
 
-def write(found: Audit, user: pl.Series, out: Path) -> None:
+def write(audit: Audit, user: pl.Series, out: Path) -> None:
     """Write audit.json, audit.csv and users.parquet.
 
-    The second has a row per defense and attack, the third one per defense, attack and user. Each
-    file is complete under its name or not there.
+    audit.csv has one row per defense and attack, users.parquet one per defense, attack and user.
+    Each file is written atomically.
     """
     activity = np.bincount(first_rows(user).to_numpy())
     tables, rows = [], []
-    for defense, result in _results(found):
+    for defense, result in _results(audit):
         risk = result.users
         rows.append({"defense": defense, **result.row})
         tables.append(
@@ -55,17 +55,17 @@ def write(found: Audit, user: pl.Series, out: Path) -> None:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        (folder / "audit.json").write_text(json.dumps(found.to_dict(), indent=1) + "\n")
+        (folder / "audit.json").write_text(json.dumps(audit.to_dict(), indent=1) + "\n")
         for path in sorted(folder.iterdir()):
             path.replace(out / path.name)
 
 
-def show(found: Audit, title: str) -> None:
+def show(audit: Audit, title: str) -> None:
     """Print the sentences and a table of the figures."""
     console = Console(highlight=False, markup=False)
     plain = "".join(one if one.isprintable() else "?" for one in title)
-    console.print(plain, *found.words, sep="\n", soft_wrap=True)
-    first = ("defense", "attack") if found.defended else ("attack",)
+    console.print(plain, *audit.words, sep="\n", soft_wrap=True)
+    first = ("defense", "attack") if audit.defended else ("attack",)
     table = Table(
         *(Column(name, overflow="fold") for name in first),
         box=box.SIMPLE_HEAD,
@@ -74,17 +74,17 @@ def show(found: Audit, title: str) -> None:
     )
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    for defense, result in _results(found):
+    for defense, result in _results(audit):
         figures = (result.figures[name] for name in COLUMNS)
         names = (defense, result.attack)[-len(first) :]
         table.add_row(*names, *("" if x is None else f"{x:,.4g}" for x in figures))
     console.print(table)
 
 
-def _results(found: Audit) -> list[tuple[str, AttackResult]]:
-    """Results with the defense of each, those of the undefended vectors first."""
+def _results(audit: Audit) -> list[tuple[str, AttackResult]]:
+    """List the results with their defenses, those of the undefended vectors first."""
     return [
         (name, result)
-        for name, audit in {"none": found, **found.defended}.items()
+        for name, audit in {"none": audit, **audit.defended}.items()
         for result in audit.attacks
     ]

@@ -43,11 +43,11 @@ def users(features: Features) -> Rows:
 
 
 def positions(features: Features, event_id: NDArray[np.int64]) -> Rows:
-    """Find events by their ids, ``(n,)``, all of which are there: positions in the arrays."""
-    known = features.events["event_id"].to_numpy()
-    order = np.argsort(known, kind="stable")
-    found: Rows = order[np.searchsorted(known, event_id, sorter=order)]
-    return found
+    """Return the positions of events in the arrays by their ids, ``(n,)``, which must exist."""
+    all_ids = features.events["event_id"].to_numpy()
+    order = np.argsort(all_ids, kind="stable")
+    matching: Rows = order[np.searchsorted(all_ids, event_id, sorter=order)]
+    return matching
 
 
 def gather(features: Features, event_rows: Rows, fitted: Rows | None = None) -> Batch:

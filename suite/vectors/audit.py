@@ -43,15 +43,15 @@ def audit(
     source
         What to audit.
     name
-        Of the source, for error messages.
+        Name of the source, for error messages.
     attacks
         Each as in a suite file: a name, ``path/to/file.py:Class``, or ``name: {parameters}``.
     defenses
-        Likewise: what each releases of the vectors is audited too.
+        Likewise; the vectors that each releases are audited too.
     background
-        Text file with a user id per line: these users are only learned from.
+        Text file with one user id per line: these users are used for fitting only.
     settings
-        Of `attacks.audit.audit`.
+        Arguments of `attacks.audit.audit`.
 
     Returns
     -------
@@ -61,18 +61,18 @@ def audit(
     Raises
     ------
     ValueError
-        If an attack or a defense is unknown, the background users cannot be read or found, or the
-        vectors cannot be audited.
+        An attack or a defense is unknown, the background users cannot be read or do not exist, or
+        the vectors cannot be audited.
     """
     chosen = {text: _attack(text) for text in attacks}
     changing = {text: created("defenses", text) for text in defenses}
     if background is not None:
         settings["background"] = _listed(source, background)
     try:
-        found = source.audit(attacks=chosen, defenses=changing, **settings)
+        result = source.audit(attacks=chosen, defenses=changing, **settings)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    return replace(found, words=(*found.words[:1], *source.notes, *found.words[1:]))
+    return replace(result, words=(*result.words[:1], *source.notes, *result.words[1:]))
 
 
 def _attack(text: str) -> Attack:

@@ -144,7 +144,7 @@ def test_unknown_sessions_exclude_nothing():
 def test_excluding_every_probe_is_refused():
     events = table(FOUR_USERS).with_columns(session_id=pl.lit(0))
     with pytest.raises(
-        ValueError, match="protocol rolling: no probe is left, excluded was session"
+        ValueError, match="protocol rolling: no probe is left after excluding session"
     ):
         Rolling(exclude=("session",)).cut(events)
 

@@ -129,5 +129,5 @@ def test_an_empty_window_is_refused():
 def test_a_logit_that_is_not_finite_is_refused():
     bad = window(1)
     bad.logit[3] = np.nan
-    with pytest.raises(ValueError, match="test window: 1 logits are NaN or infinite"):
+    with pytest.raises(ValueError, match="test window: found 1 logit NaN or infinite"):
         utility(window(0), bad, 1.0)

@@ -278,7 +278,7 @@ def test_forecasts_are_printed_or_their_absence_is_explained() -> None:
     assert any("no forecast: fewer than 10 users" in one for one in alike.words)
     far = audit(user, vector, time=time, forecast_to=[1_000_000], replicates=50)
     assert [one.top1 for one in far.attacks[0].forecasts or ()] == [None]
-    refusal = "no forecast: 1,000,000 users are 5,000 times the gallery's 200, allowed are"
+    refusal = "no forecast: 1,000,000 users are 5,000 times the gallery's 200, allowed: up to"
     assert sum(refusal in one for one in far.words) == 2
     assert json.dumps(far.to_dict(), allow_nan=False)
 

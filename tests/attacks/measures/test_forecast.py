@@ -176,7 +176,7 @@ def test_what_the_data_cannot_say_is_refused_with_what_they_can() -> None:
     assert near.top1 is not None
     assert far.top1 is far.top1_low is far.top1_high is None
     assert far.reason == (
-        "20,000 users are 100 times the gallery's 200, allowed are 31.6 times: forecasts from "
+        "20,000 users are 100 times the gallery's 200, allowed: up to 31.6 times: forecasts from "
         "within the gallery could be tested over 10 times only"
     )
 

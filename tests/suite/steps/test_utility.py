@@ -280,7 +280,7 @@ def test_every_label_has_a_head_and_one_without_two_classes_is_chance(features):
 def test_a_logit_that_is_not_finite_is_refused(features):
     broken = made_up()
     broken.scores[0, "logit"] = math.nan
-    with pytest.raises(ValueError, match="validation window: 1 logits are NaN or infinite"):
+    with pytest.raises(ValueError, match="validation window: found 1 logit NaN or infinite"):
         utility(features, random(features), broken)
 
 
