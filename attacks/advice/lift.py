@@ -46,6 +46,11 @@ class Lift(NamedTuple):
     num_probes: int
 
 
+def coarse() -> dict[str, Attack]:
+    """Attackers by which a strength is sought before others confirm it."""
+    return {"euclidean": Euclidean(), "bayes": Bayes()}
+
+
 def quick() -> dict[str, Attack]:
     """Attackers with a closed form: two that learn nothing, and one that is told the noise."""
     return {"cosine": Cosine(), "euclidean": Euclidean(), "bayes": Bayes()}

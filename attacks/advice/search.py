@@ -11,7 +11,7 @@ import numpy as np
 
 from attacks.advice.cost import Cost, cost
 from attacks.advice.ladders import Ladder
-from attacks.advice.lift import Lift, quick, strongest, thorough
+from attacks.advice.lift import Lift, coarse, quick, strongest, thorough
 from attacks.advice.world import Part, World
 from attacks.audit.defended import chosen
 from attacks.base import Attack
@@ -182,7 +182,7 @@ class Search:
         defense = self.fitted(ladder, step)
         if not self._is_bounded(defense):
             return False
-        return self.lift(defense, "choose", quick(), self.few).high <= 2 * self.target.max_lift
+        return self.lift(defense, "choose", coarse(), self.few).high <= 2 * self.target.max_lift
 
     def _is_bounded(self, defense: Defense) -> bool:
         if not self.target.is_certified:
