@@ -122,7 +122,10 @@ class Search:
         certificate, size = defense.certificate(), self.world.num_gallery
         if certificate is None:
             return None
-        return size * bound(certificate, size, releases=self.target.releases)
+        num_released = int(self.world.released.user_row.max()) + 1
+        return size * bound(
+            certificate, size, releases=self.target.releases, num_released=num_released
+        )
 
     def weakest(self, ladder: Ladder) -> Found:
         """Find the weakest step that reaches the target, by bisection; else the strongest.

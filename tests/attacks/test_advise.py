@@ -136,6 +136,17 @@ def test_bisection_finds_what_trying_every_strength_finds() -> None:
     assert min(high[:-2]) > 20
 
 
+def test_groups_hold_users_whom_no_attacker_looks_for() -> None:
+    """Ten more users of one vector each are released, and grouped, but are in no gallery."""
+    data = people()
+    data["user_id"] = np.append(data["user_id"], [f"guest {one}" for one in range(10)])
+    data["vector"] = np.vstack([data["vector"], np.ones((10, 5))])
+    data["time"] = np.append(data["time"], np.zeros(10))
+    search = Search(world(data), Target(20, 1, True, 0), lambda _: None)
+    assert search.bound(Averaged(k=20)) == pytest.approx(90 * 100 / (20 * 90))
+    assert search.bound(Undefended()) is None
+
+
 def test_advice_keeps_the_label_and_hides_users() -> None:
     data = people()
     say: list[str] = []
