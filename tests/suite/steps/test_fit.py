@@ -141,7 +141,7 @@ def test_another_number_of_workers_continues_what_was_begun(ran):
         )
 
 
-def test_gradients_exchanged_on_the_cpu_give_the_weights_of_plain_ddp_bit_for_bit(ran):
+def test_gradients_gradient_sync_on_the_cpu_give_the_weights_of_plain_ddp_bit_for_bit(ran):
     assert same_weights(ran["on_cpu"], ran["plain"])
     assert losses(ran["on_cpu"]).tolist() == losses(ran["plain"]).tolist()
 
@@ -160,7 +160,7 @@ def test_a_compiled_copy_of_the_model_holds_back_its_gradients_too():
         ddp = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1))
         for parallel in (ddp, torch.compile(ddp, backend="eager")):
             for now in (False, True):
-                with loop._exchanged(parallel, now):
+                with loop._gradient_sync(parallel, now):
                     assert ddp.require_backward_grad_sync is now
     finally:
         distributed.destroy_process_group()
