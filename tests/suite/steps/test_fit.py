@@ -141,7 +141,7 @@ def test_another_number_of_workers_continues_what_was_begun(ran):
         )
 
 
-def test_gradients_gradient_sync_on_the_cpu_give_the_weights_of_plain_ddp_bit_for_bit(ran):
+def test_gradients_exchanged_on_the_cpu_give_the_weights_of_plain_ddp_bit_for_bit(ran):
     assert same_weights(ran["on_cpu"], ran["plain"])
     assert losses(ran["on_cpu"]).tolist() == losses(ran["plain"]).tolist()
 
