@@ -183,7 +183,9 @@ def trained(steps=200, **defense):
 
 def test_an_adversary_learns_less_about_users_when_its_gradient_is_reversed():
     (told, auc), (kept, auc_defended) = trained(adversarial=1e-9), trained(adversarial=0.05)
-    assert told < kept - 0.4 < np.log(40) - 0.4
+    assert told < kept - 0.4
+    # A guess costs log 40; a head that is worked against may do a little worse than that.
+    assert kept < np.log(40) + 0.2
     assert auc > 0.75
     assert auc_defended > auc - 0.1
 

@@ -150,5 +150,5 @@ def test_a_dry_run_shows_what_a_failure_left_to_do(diverged):
     _, _, dry_run = diverged
     assert dry_run.code == 0
     assert "6 cells" in dry_run.out
-    # The broken model's fit and vectors are kept; only its attack failed.
-    assert "to run: 1 fit, 1 represent, 1 utility, 2 attack, 2 measure" in dry_run.out
+    # The broken model's fit and vectors are kept; what reads its vectors, which are NaN, failed.
+    assert "to run: 1 fit, 1 represent, 2 utility, 2 attack, 2 measure" in dry_run.out
