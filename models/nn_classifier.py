@@ -5,6 +5,7 @@ Shape letters: B events, F wide features, L labels, K members, D dimensions of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -91,25 +92,26 @@ class NnClassifier(Network):
     def forward(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
         """Representation ``(B, D)`` and logits ``(B, L)``; ``(K, B, L)`` in training mode."""
         inputs = self.inputs(batch)
-        vectors = [member[0](inputs) for member in self.members]  # type: ignore[index]
-        per_member = [
-            member[1](vector)  # type: ignore[index]
-            for member, vector in zip(self.members, vectors, strict=True)
-        ]
-        logits = torch.stack(per_member) if len(per_member) > 1 else per_member[0]
-        if len(per_member) > 1 and not self.training:
-            logits = logits.mean(dim=0)
-        return torch.cat(vectors, dim=1), logits
+        vectors = [hidden(inputs) for hidden, _ in self._layers()]
+        per_member = self._per_member(vectors)
+        several = self.training and len(vectors) > 1
+        return torch.cat(vectors, dim=1), per_member if several else per_member.mean(dim=0)
 
     def logits(self, vectors: Tensor) -> Tensor:
         """Mean of the members' logits: ``(n, D) -> (n, L)``."""
-        widths = [member[1].in_features for member in self.members]  # type: ignore[index]
-        parts = torch.split(vectors, widths, dim=1)
-        per_member = [
-            member[1](part)  # type: ignore[index]
-            for member, part in zip(self.members, parts, strict=True)
-        ]
-        return torch.stack(per_member).mean(dim=0)
+        of_members = torch.split(vectors, [stack[-1] for stack in self.widths], dim=1)
+        return self._per_member(of_members).mean(dim=0)
+
+    def _per_member(self, vectors: Sequence[Tensor]) -> Tensor:
+        """Logits ``(K, n, L)`` of each member's own vectors."""
+        outputs = (output for _, output in self._layers())
+        return torch.stack([output(own) for output, own in zip(outputs, vectors, strict=True)])
+
+    def _layers(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Yield the hidden layers and the output layer of each member."""
+        for member in self.members:
+            hidden, output = member.children()
+            yield hidden, output
 
     def inputs(self, batch: TensorBatch) -> Tensor:
         """Concatenate all inputs of the blocks, one row per event."""

@@ -12,11 +12,11 @@ from attacks.gallery import Released
 
 
 class Fixed(Defense):
-    """A defense that draws nothing at a release: several releases tell no more than one."""
+    """A defense that draws nothing anew: several releases tell no more than one."""
 
     @abstractmethod
     def apply(self, released: Released, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return what is released, ``(n, d')``; ``rng`` is unused."""
+        """Return what is released, ``(n, d')``, every time."""
 
     def observed(
         self,

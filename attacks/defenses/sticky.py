@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.defenses.fixed import Fixed
 from attacks.defenses.gaussian import Gaussian
 from attacks.gallery import Released
 
 
-class Sticky(Gaussian):
+class Sticky(Fixed, Gaussian):
     """Clips vectors and adds Gaussian noise that all of a user's vectors of a window share.
 
     Releasing the same window again gives the same noise, and so does every event in it: no mean
@@ -58,22 +59,6 @@ class Sticky(Gaussian):
         vectors = noise[row]
         vectors += self.ball.clip(released.vectors)
         return vectors
-
-    def observed(
-        self,
-        released: Released,
-        num_releases: int | NDArray[np.int64],
-        rng: np.random.Generator,
-    ) -> NDArray[np.float32]:
-        """Return one release, ``(n, d)``: all are equal.
-
-        Parameters
-        ----------
-        released
-        num_releases : () or (n,)
-        rng
-        """
-        return self.apply(released, rng)
 
     def noise(self, num_releases: int = 1) -> NDArray[np.float64]:
         """Covariance of the noise, ``(d, d)``, however many releases are averaged."""

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import columns
+
 app = typer.Typer()
 
 
@@ -18,7 +20,7 @@ app = typer.Typer()
     "Exit codes: 0 done, 2 wrong input, or no defense reaches the limit."
 )
 def advise(  # noqa: PLR0913 - a flag each
-    file: Annotated[Path, typer.Argument(help="Parquet, CSV, JSON Lines, .npz, or a .npy matrix.")],
+    file: columns.File,
     max_lift: Annotated[
         float,
         typer.Option(help="Largest lift of the strongest attacker, upper end of its interval."),
@@ -36,30 +38,14 @@ def advise(  # noqa: PLR0913 - a flag each
     certified: Annotated[
         bool, typer.Option("--certified", help="Only defenses that bound every attacker so low.")
     ] = False,
-    user: Annotated[str, typer.Option(help="Column (or .npy) of user ids.")] = "user_id",
-    vector: Annotated[
-        list[str] | None,
-        typer.Option(help="Column of lists, prefix of numbered columns, or several columns."),
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(help="Column (or .npy). Default: time, if there is one.")
-    ] = None,
-    role: Annotated[
-        str | None,
-        typer.Option(help="Column (or .npy) of gallery | probe. Default: role, if there is one."),
-    ] = None,
-    session: Annotated[
-        str | None, typer.Option(help="Column (or .npy). Default: session, if there is one.")
-    ] = None,
-    no_time: Annotated[
-        bool, typer.Option("--no-time", help="A column named time is something else.")
-    ] = False,
-    no_role: Annotated[
-        bool, typer.Option("--no-role", help="A column named role is something else.")
-    ] = False,
-    no_session: Annotated[
-        bool, typer.Option("--no-session", help="A column named session is something else.")
-    ] = False,
+    user: columns.User = "user_id",
+    vector: columns.Vector = None,
+    time: columns.Time = None,
+    role: columns.Role = None,
+    session: columns.Session = None,
+    no_time: columns.NoTime = False,
+    no_role: columns.NoRole = False,
+    no_session: columns.NoSession = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same advice.")] = 0,
     out: Annotated[
         Path | None,
@@ -79,12 +65,12 @@ def advise(  # noqa: PLR0913 - a flag each
     if apply is not None and apply.suffix != ".parquet":
         raise ValueError(f"--apply {apply}: must end in .parquet")
     left_out = {"time": no_time, "role": no_role, "session": no_session}
-    columns = {"time": time, "role": role, "session": session}
+    named = {"time": time, "role": role, "session": session}
     source = read(
         file,
         user=user,
         vector=vector or [],
-        columns={**columns, **{f"label {name}": name for name in label or ()}},
+        columns={**named, **{f"label {name}": name for name in label or ()}},
         without=[name for name, is_left_out in left_out.items() if is_left_out],
     )
     with Console(stderr=True).status("") as status:

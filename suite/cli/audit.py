@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import columns
+
 app = typer.Typer()
 
 
@@ -22,34 +24,15 @@ app = typer.Typer()
     "Exit codes: 0 done, 2 invalid input, 3 above a limit."
 )
 def audit(  # noqa: PLR0913 - one option each
-    file: Annotated[Path, typer.Argument(help="Parquet, CSV, JSON Lines, .npz, or a .npy matrix.")],
-    user: Annotated[str, typer.Option(help="Column (or .npy) of user ids.")] = "user_id",
-    vector: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column of lists, or prefix of numbered columns; repeatable for several columns. "
-            "Default: vector, or the only column of lists or numbered columns."
-        ),
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(help="Column (or .npy). Default: time, if there is one.")
-    ] = None,
-    role: Annotated[
-        str | None,
-        typer.Option(help="Column (or .npy) of gallery | probe. Default: role, if there is one."),
-    ] = None,
-    session: Annotated[
-        str | None,
-        typer.Option(
-            help="Column (or .npy); probes that share one with their user's own gallery vectors "
-            "are dropped. Default: session, if there is one."
-        ),
-    ] = None,
-    no_time: Annotated[bool, typer.Option("--no-time", help="Ignore a column named time.")] = False,
-    no_role: Annotated[bool, typer.Option("--no-role", help="Ignore a column named role.")] = False,
-    no_session: Annotated[
-        bool, typer.Option("--no-session", help="Ignore a column named session.")
-    ] = False,
+    file: columns.File,
+    user: columns.User = "user_id",
+    vector: columns.Vector = None,
+    time: columns.Time = None,
+    role: columns.Role = None,
+    session: columns.Session = None,
+    no_time: columns.NoTime = False,
+    no_role: columns.NoRole = False,
+    no_session: columns.NoSession = False,
     attack: Annotated[
         list[str] | None,
         typer.Option(help="Attack (see: list attacks); repeatable. Default: cosine, euclidean."),
@@ -101,12 +84,12 @@ def audit(  # noqa: PLR0913 - one option each
 
     check(above_lift=fail_above_lift, above_top1=fail_above_top1)
     left_out = {"time": no_time, "role": no_role, "session": no_session}
-    columns = {"time": time, "role": role, "session": session}
+    named = {"time": time, "role": role, "session": session}
     source = read(
         file,
         user=user,
         vector=vector or [],
-        columns={**columns, **{f"attribute {name}": name for name in attribute or ()}},
+        columns={**named, **{f"attribute {name}": name for name in attribute or ()}},
         without=[name for name, is_left_out in left_out.items() if is_left_out],
     )
     result = vectors.audit(
