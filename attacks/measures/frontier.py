@@ -32,7 +32,7 @@ def kept(auc: Values, undefended: float) -> Values:
     return share
 
 
-def anonymity(lift: Values, num_gallery: int) -> Values:
+def anonymity(lift: Values, num_gallery: int | NDArray[np.int64]) -> Values:
     """Share of the bits of an identity that are not given away: ``1 - log(lift) / log(N)``.
 
     1 where an attacker is as good as chance (a lift of 1, or less), 0 where everyone is named.
@@ -41,7 +41,7 @@ def anonymity(lift: Values, num_gallery: int) -> Values:
     ----------
     lift : (n,)
         At least 0.
-    num_gallery
+    num_gallery : () or (n,)
         N, at least 2.
 
     Raises
@@ -49,8 +49,9 @@ def anonymity(lift: Values, num_gallery: int) -> Values:
     ValueError
         N is below 2.
     """
-    if num_gallery < 2:
-        raise ValueError(f"anonymity: found a gallery of {num_gallery}, allowed: 2 users or more")
+    if np.min(num_gallery) < 2:
+        smallest = np.min(num_gallery)
+        raise ValueError(f"anonymity: found a gallery of {smallest}, allowed: 2 users or more")
     share: Values = 1.0 - np.log(np.clip(lift, 1.0, num_gallery)) / np.log(num_gallery)
     return share
 

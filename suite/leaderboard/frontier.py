@@ -152,9 +152,8 @@ def _volume(offers: list[Offer], undefended: float) -> str:
     for auc, lift in (("auc", "lift"), ("auc_low", "lift_high"), ("auc_high", "lift_low")):
         utility = kept(np.array([offer.row[auc] for offer in offers]), undefended)
         sizes = np.array([offer.row["num_gallery"] for offer in offers])
-        lifts = np.array([offer.row[lift] for offer in offers])
-        privacy = [anonymity(lifts[i : i + 1], n)[0] for i, n in enumerate(sizes)]
-        found.append(hypervolume(utility, np.array(privacy)))
+        privacy = anonymity(np.array([offer.row[lift] for offer in offers]), sizes)
+        found.append(hypervolume(utility, privacy))
     return "{:.3f} [{:.3f}, {:.3f}]".format(*found)
 
 
