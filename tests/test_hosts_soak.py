@@ -128,7 +128,7 @@ def test_twenty_kills_do_not_change_the_leaderboard_of_sixty_four_cells(hosts):
     soak = Soak(hosts, seed=3)
     soak.all_kills(len(finished(hosts.folder / "alone")))
     ended = soak.running.finish(limit_s=1800)
-    # A step that was hit four times has failed: the same command goes on with it.
+    # A step that was hit four times has failed: rerunning the same command resumes it.
     for _ in range(3):
         if ended.code == 1:
             ended = soak.command().finish(limit_s=1800)

@@ -26,8 +26,8 @@ class Laplace(Defense):
 
     It does not protect vectors that are far from each other, and m releases, or m like events of a
     user, spend m times epsilon. Epsilon means nothing without its unit of distance, which here is
-    R always, and is not that of differential privacy: the protection is spread over d dimensions
-    and thins out as they grow.
+    always R, and is not that of differential privacy: the protection is spread over d dimensions
+    and decreases as d grows.
 
     Parameters
     ----------
